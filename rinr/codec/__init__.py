@@ -1,0 +1,1 @@
+"""The format: bytes, quantization, entropy coding, network payloads and encoded frames."""

@@ -1,0 +1,36 @@
+"""One encoded image with everything the weight store says of it."""
+
+from dataclasses import dataclass
+
+from rinr.codec.frame import EncodedFrame
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What a fit gives back for one image: bytes and numbers, never tensors.
+
+    Attributes:
+        image_id: SHA-256 of the captured JPEG.
+        labels_id: SHA-256 of its canonical labels.
+        encoding_id: hash of codec version and settings.
+        frame: all that travels.
+        source_size: ``(width, height)`` of the upright captured picture, in pixels.
+        family: the network family of the background and objects.
+        preset: the preset's name.
+        background_db: PSNR outside the boxes, in dB; ``None`` where boxes cover all.
+        object_db: PSNR over the union of the boxes, in dB; ``None`` without boxes.
+        fit_seconds: wall time of the group's fit divided by its images.
+        codec_version: the version of this package.
+    """
+
+    image_id: str
+    labels_id: str
+    encoding_id: str
+    frame: EncodedFrame
+    source_size: tuple[int, int]
+    family: str
+    preset: str
+    background_db: float | None
+    object_db: float | None
+    fit_seconds: float
+    codec_version: str

@@ -1,0 +1,83 @@
+"""Local folders of labelled JPEGs, for the command line and the benchmarks: a set of frames without any storage."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rinr.frames import Frame, ImageError, working_frame
+from rinr.labels import ImageLabels, LabelError, parse_coco
+
+LABELS_FILE = "annotations.json"
+_SUFFIXES = (".jpg", ".jpeg")
+
+
+class FolderError(ValueError):
+    """A folder that cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """One device's frames: JPEGs and, where there is an ``annotations.json``, their labels."""
+
+    path: Path
+    files: tuple[Path, ...]
+    labels: dict[str, ImageLabels]
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    def frame(self, file: Path) -> Frame:
+        """The working frame of one of the files.
+
+        Raises:
+            ImageError: it is not a picture that is taken; the message names the file.
+        """
+        try:
+            return working_frame(file.read_bytes(), self.labels.get(file.relative_to(self.path).as_posix()))
+        except ImageError as error:
+            raise ImageError(f"{file}: {error}") from None
+
+
+def labelled_folders(path: Path) -> list[LabelledFolder]:
+    """The folder itself where JPEGs lie in it, otherwise its sub-folders in which JPEGs lie, sorted by name.
+
+    Raises:
+        FolderError: it does not exist, holds no JPEG at all, or its labels cannot be read.
+    """
+    if not path.is_dir():
+        raise FolderError(f"{path} is not a folder; give a folder of JPEGs, or of sub-folders of JPEGs")
+    candidates = [path] if _jpegs(path) else sorted(p for p in path.iterdir() if p.is_dir() and _jpegs(p))
+    if not candidates:
+        raise FolderError(f"{path} holds no .jpg or .jpeg file, nor does any folder directly in it")
+    return [LabelledFolder(p, _jpegs(p), _labels(p / LABELS_FILE)) for p in candidates]
+
+
+def spread(files: tuple[Path, ...], count: int | None) -> tuple[Path, ...]:
+    """At most ``count`` files, evenly spread over all."""
+    if count is None or count >= len(files):
+        return files
+    return tuple(files[i * len(files) // count] for i in range(count))
+
+
+def frames_of(folder: LabelledFolder, count: int | None = None) -> Iterator[tuple[Path, Frame | ImageError]]:
+    """Each file with its frame, or with the reason why it has none."""
+    for file in spread(folder.files, count):
+        try:
+            yield file, folder.frame(file)
+        except ImageError as error:
+            yield file, error
+
+
+def _jpegs(path: Path) -> tuple[Path, ...]:
+    return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES and f.is_file()))
+
+
+def _labels(file: Path) -> dict[str, ImageLabels]:
+    if not file.exists():
+        return {}
+    try:
+        return parse_coco(file.read_bytes())
+    except LabelError as error:
+        raise FolderError(f"{file}: {error}") from None

@@ -1,0 +1,6 @@
+"""The one place the versions stand."""
+
+__version__ = "0.1.0"
+
+CODEC_VERSION = "1"
+"""Changes whenever the same frame and settings would give other payload bytes: every image is then encoded anew."""

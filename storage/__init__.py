@@ -1,0 +1,1 @@
+"""Where bytes live: the weight store, device storage, inboxes and the fleet's description."""

@@ -1,0 +1,86 @@
+"""Delivery: what a device lacks of the store, as one shard in its inbox, never an image twice."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rinr.shard import SHARD, from_table
+from storage.fleet import Device
+from storage.inbox import MAX_ROWS, Inbox, Key, Manifest, ShardError
+from storage.store import Store
+from storage.tables import Delivery
+
+_KEY = ["image_id", "labels_id", "encoding_id"]
+
+
+def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | None:
+    """Put the images that a device lacks into its inbox, as one shard, and write that down.
+
+    A device lacks an image that it did not capture itself and that was not delivered to it. An image whose
+    labels were corrected counts as another: it is delivered again. A run that was cut off is finished by
+    the next one: what lies in the inbox with a manifest counts as delivered, and its row of ``deliveries``
+    is written where it is missing. One run at a time for one device: two at once could both send an image
+    that was encoded between them.
+
+    Args:
+        store: where images and deliveries stand.
+        device: to whom.
+        encoding_id: of the encoding to send.
+
+    Returns:
+        The delivery made, or the last one that an earlier run put into the inbox without writing it down;
+        ``None`` where there was nothing to do. At most ``storage.inbox.MAX_ROWS`` images go at once, the
+        next run takes the rest.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+        InboxError: the inbox cannot be read or written.
+        ShardError: the inbox holds a malformed manifest or one of another device.
+    """
+    inbox = Inbox(device.inbox)
+    manifests = inbox.manifests()
+    for manifest in manifests:
+        if manifest.device != device.name:
+            raise ShardError(
+                f"{manifest.shard}.json in {device.inbox} is addressed to {manifest.device}, "
+                f"not to {device.name}; check `inbox` of both devices in the fleet file"
+            )
+    written = store.deliveries(where=pc.field("device") == device.name)
+    shards = set(written["shard"].to_pylist())
+    unwritten = [_delivery(manifest) for manifest in manifests if manifest.shard not in shards]
+    store.append_deliveries(unwritten)
+
+    sent = {key for manifest in manifests for key in manifest.keys} | _delivered(written)
+    lacking = _lacking(store, device.name, encoding_id, sent)[:MAX_ROWS]
+    if not lacking:
+        return unwritten[-1] if unwritten else None
+    wanted = pc.field("image_id").isin(pa.array([key[0] for key in lacking], pa.string()))
+    rows = from_table(store.images(SHARD.names, wanted & (pc.field("encoding_id") == encoding_id)))
+    chosen = {(row.image_id, row.labels_id, row.encoding_id): row for row in rows}
+    # A row may have been overtaken by one with newer labels since its key was read: the next run sends that.
+    delivery = _delivery(inbox.put([chosen[key] for key in lacking if key in chosen], device.name))
+    store.append_deliveries([delivery])
+    return delivery
+
+
+def _lacking(store: Store, device: str, encoding_id: str, sent: set[Key]) -> list[Key]:
+    own = set(store.sources(["image_id"], pc.field("device") == device)["image_id"].to_pylist())
+    table = store.images(_KEY, pc.field("encoding_id") == encoding_id)
+    keys = zip(*(table[name].to_pylist() for name in _KEY), strict=True)
+    return sorted(key for key in keys if key[0] not in own and key not in sent)
+
+
+def _delivered(deliveries: pa.Table) -> set[Key]:
+    ids = (deliveries[name].to_pylist() for name in ("image_ids", "labels_ids", "encoding_ids"))
+    return {key for lists in zip(*ids, strict=True) for key in zip(*lists, strict=True)}
+
+
+def _delivery(manifest: Manifest) -> Delivery:
+    return Delivery(
+        device=manifest.device,
+        shard=manifest.shard,
+        sha256=manifest.sha256,
+        bytes=manifest.bytes,
+        payload_bytes=manifest.payload_bytes,
+        keys=manifest.keys,
+        delivered_at=manifest.created_at,
+    )

@@ -1,0 +1,96 @@
+"""The landing place: uploaded JPEGs that wait to be encoded, beside the weight store."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pyarrow.compute as pc
+
+from rinr.frames import MAX_JPEG_BYTES
+from rinr.labels import image_id as hash_of
+from storage.folder import Folder
+from storage.store import Store, StoreError
+
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Landing:
+    """JPEGs under ``<store>/landing/``, named by their hash alone.
+
+    No name of a device's choosing becomes a path here. A file stands there wholly or not at all. All methods raise
+    :class:`storage.store.StoreError` where the place cannot be read or written.
+    """
+
+    def __init__(self, store_url: str) -> None:
+        self._folder = Folder(f"{store_url.rstrip('/')}/landing")
+
+    def put(self, image_id: str, jpeg: bytes) -> None:
+        """Keep the bytes of an image.
+
+        Raises:
+            ValueError: ``image_id`` is not their SHA-256.
+        """
+        if hash_of(jpeg) != image_id:
+            raise ValueError(f"image_id {image_id!r} is not the SHA-256 of these {len(jpeg):,} bytes")
+        with self._errors():
+            self._folder.write(_name(image_id), jpeg)
+
+    def get(self, image_id: str) -> bytes | None:
+        """The bytes of an image; ``None`` where they are not there, or not whole."""
+        name = _name(image_id)
+        with self._errors():
+            try:
+                jpeg = self._folder.read(name, MAX_JPEG_BYTES)
+            except FileNotFoundError:
+                return None
+        return jpeg if hash_of(jpeg) == image_id else None
+
+    def discard(self, image_ids: Iterable[str]) -> None:
+        """Remove images; one that is not there is no error."""
+        with self._errors():
+            self._folder.delete(map(_name, image_ids))
+
+    def image_ids(self) -> list[str]:
+        """The images that wait, sorted."""
+        with self._errors():
+            names = self._folder.names()
+        stems = (name.removesuffix(".jpg") for name in names)
+        return [stem for stem in stems if _IMAGE_ID.fullmatch(stem)]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ImportError) as error:
+            reason = f"{error.strerror or error}" if isinstance(error, OSError) else f"{error}"
+            raise StoreError(
+                f"the landing place {self._folder.url} cannot be used: {reason}; "
+                "check that the place exists or can be made, and that you may write there"
+            ) from error
+
+
+def sweep(store: Store, encoding_id: str) -> int:
+    """Discard the landed JPEGs whose image is encoded with its newest labels.
+
+    May be run at any time, and again. A JPEG that no row of ``images`` speaks of is kept: it may have landed a moment
+    ago, its source not yet written.
+
+    Returns:
+        How many were discarded.
+    """
+    landing = Landing(store.url)
+    waiting = landing.image_ids()
+    if not waiting:
+        return 0
+    # In this order: an image that a source is written of in between is then found missing.
+    encoded = set(store.images(["image_id"], pc.field("encoding_id") == encoding_id)["image_id"].to_pylist())
+    missing = {pending.image_id for pending in store.missing(encoding_id)}
+    done = [image for image in waiting if image in encoded and image not in missing]
+    landing.discard(done)
+    return len(done)
+
+
+def _name(image_id: str) -> str:
+    if not _IMAGE_ID.fullmatch(image_id):
+        raise ValueError(f"image_id is {image_id[:80]!r}, expected a SHA-256 in hexadecimal")
+    return f"{image_id}.jpg"

@@ -1,0 +1,380 @@
+"""The weight store: Delta tables of encoded images, their sources, what was refused and what was delivered.
+
+Every table is written by one private verb that appends rows exactly once by their key, whoever else writes
+at the same time; every table is read through its snapshot, because the folder also holds files that a
+compaction replaced or that a refused commit left behind.
+"""
+
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pa_fs
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from fsspec.implementations.local import LocalFileSystem
+
+from rinr.codec.encoded import EncodedImage
+from rinr.metrics import mean_db
+from storage.tables import (
+    DELIVERIES,
+    IMAGES,
+    QUARANTINE,
+    SOURCES,
+    Delivery,
+    Layout,
+    Pending,
+    Refusal,
+    Source,
+    Summary,
+    annotated_size,
+    delivery_row,
+    image_row,
+    now,
+    refusal_row,
+    source_row,
+)
+
+ROW_GROUP = 512
+"""Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
+
+_ATTEMPTS = 60
+_LONGEST_PAUSE = 0.5  # seconds
+
+
+class StoreError(RuntimeError):
+    """A store that cannot be read or written; the message names its URL and says what to do."""
+
+
+class Store:
+    """The weight store at an fsspec URL or a plain folder.
+
+    Example::
+
+        store = Store("demo/store")
+        store.append_images(encoded)
+        store.images(columns=["image_id", "bytes_total"], where=pc.field("family") == "siren")
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            file_system, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise StoreError(f"the store {url} cannot be opened: {error}; check its URL") from None
+        # Plain folders become absolute once, so that every process that is handed this URL finds the same
+        # place.
+        self.url = root.rstrip("/") if isinstance(file_system, LocalFileSystem) else url.rstrip("/")
+
+    def create(self) -> None:
+        """Make the tables that are missing: a store that cannot be written is so known before any work.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        for layout in (IMAGES, SOURCES, QUARANTINE, DELIVERIES):
+            with self._errors("written"):
+                self._made(layout)
+
+    def append_images(self, images: Sequence[EncodedImage]) -> int:
+        """Append encoded images that are not there yet, in one commit.
+
+        Returns:
+            The rows really added: those whose (image, labels, encoding) was not present.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        created_at = now()
+        return self._append(IMAGES, [image_row(image, created_at) for image in images])
+
+    def append_sources(self, sources: Sequence[Source]) -> int:
+        """Append sources that say something new: not what the newest row of their device and path says.
+
+        Returns:
+            The rows really added.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return self._append(SOURCES, [source_row(source) for source in sources])
+
+    def append_refusals(self, refusals: Sequence[Refusal]) -> int:
+        """Append what was refused, once for each file state and reason.
+
+        Returns:
+            The rows really added.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return self._append(QUARANTINE, [refusal_row(refusal) for refusal in refusals])
+
+    def append_deliveries(self, deliveries: Sequence[Delivery]) -> int:
+        """Append deliveries, once for each device and shard.
+
+        Returns:
+            The rows really added.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        return self._append(DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
+
+    def images(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Encoded images: of each image and encoding the row with its newest labels.
+
+        Args:
+            columns: all without it.
+            where: picks rows first; the newest is then taken among those.
+
+        Returns:
+            A table with the schema of ``images`` or the columns asked for; empty where there is no store yet.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        wanted = list(columns) if columns is not None else IMAGES.schema.names
+        table = self._read(IMAGES, list(dict.fromkeys([*wanted, *IMAGES.key, IMAGES.order])), where)
+        return table.filter(self._newest_labels(table)).select(wanted)
+
+    def sources(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Rows of ``sources``, as :meth:`images`; a file whose labels changed has several."""
+        return self._read(SOURCES, columns, where)
+
+    def quarantine(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Rows of ``quarantine``, as :meth:`images`."""
+        return self._read(QUARANTINE, columns, where)
+
+    def deliveries(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """Rows of ``deliveries``, as :meth:`images`."""
+        return self._read(DELIVERIES, columns, where)
+
+    def missing(self, encoding_id: str) -> list[Pending]:
+        """Images whose newest labels have no row of this encoding, in the order of device and path.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        columns = [*SOURCES.key, "labels", "annotated_width", "annotated_height", SOURCES.order]
+        current = _current_sources(self.sources(columns).to_pylist())
+        encoded = self._read(IMAGES, ["image_id", "labels_id"], pc.field("encoding_id") == encoding_id)
+        done = set(zip(*(column.to_pylist() for column in encoded.columns), strict=True))
+        return [
+            Pending(
+                image_id=row["image_id"],
+                labels_id=row["labels_id"],
+                labels=row["labels"].encode(),
+                annotated_size=annotated_size(row),
+                device=row["device"],
+                path=row["path"],
+            )
+            for row in sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
+            if (row["image_id"], row["labels_id"]) not in done
+        ]
+
+    def summary(self, encoding_id: str | None = None) -> Summary:
+        """Sums and means over all images, or those of one encoding.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        where = None if encoding_id is None else pc.field("encoding_id") == encoding_id
+        numbers = [field.name for field in fields(Summary) if field.name in IMAGES.schema.names]
+        table = self.images([*numbers, "family"], where)
+        return Summary(
+            images=table.num_rows,
+            bytes_total=sum(table["bytes_total"].to_pylist()),
+            bytes_background=sum(table["bytes_background"].to_pylist()),
+            bytes_objects=sum(table["bytes_objects"].to_pylist()),
+            bytes_overhead=sum(table["bytes_overhead"].to_pylist()),
+            background_db=mean_db(table["background_db"].to_pylist()),
+            object_db=mean_db(table["object_db"].to_pylist()),
+            families=tuple(sorted(set(table["family"].to_pylist()))),
+        )
+
+    def table_url(self, name: str) -> str:
+        """The URL under which a table can be opened by any reader of Delta Lake: ``<store>/<name>``."""
+        return f"{self.url}/{name}"
+
+    def _append(self, layout: Layout, rows: list[dict[str, Any]]) -> int:
+        """Append the rows whose key is not present; the only way anything is written.
+
+        The snapshot that the keys are compared with is the one that is committed on, and every commit
+        carries the next number of one transaction for the whole table: of two writers that looked at the
+        same snapshot, one is refused, looks again and drops what the other wrote. (One transaction per
+        batch would let two batches that overlap both through.)
+        """
+        if not rows:
+            return 0
+        transaction = f"rinr-{layout.name}"
+        with self._errors("written"):
+            for attempt in range(_ATTEMPTS):
+                table = self._made(layout)
+                lacking = _without(rows, _present(layout, table, rows), layout.key)
+                if not lacking:
+                    return 0
+                number = (table.transaction_version(transaction) or 0) + 1
+                try:
+                    write_deltalake(
+                        table,
+                        # Only a table of one chunk keeps the order of its rows.
+                        pa.Table.from_pylist(lacking, schema=layout.schema).combine_chunks(),
+                        mode="append",
+                        writer_properties=_writer_properties(layout),
+                        commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
+                    )
+                except CommitFailedError:
+                    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
+                    continue
+                return len(lacking)
+        raise StoreError(
+            f"the table {self.table_url(layout.name)} was written by others at each of {_ATTEMPTS} attempts; "
+            "try again with fewer writers"
+        )
+
+    def _read(self, layout: Layout, columns: Sequence[str] | None, where: pc.Expression | None) -> pa.Table:
+        wanted = list(columns) if columns is not None else layout.schema.names
+        schema = pa.schema([layout.schema.field(name) for name in wanted])
+        with self._errors("read"):
+            table = self._opened(layout)
+            if table is None:
+                return schema.empty_table()
+            return _scanned(table, wanted, where).cast(schema)
+
+    def _opened(self, layout: Layout) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.table_url(layout.name))
+        except TableNotFoundError:
+            return None
+
+    def _made(self, layout: Layout) -> DeltaTable:
+        table = self._opened(layout)
+        if table is not None:
+            return table
+        try:
+            return DeltaTable.create(self.table_url(layout.name), layout.schema, mode="ignore")
+        except DeltaError:
+            # Another first writer may have come before; if none did, the store cannot be written.
+            table = self._opened(layout)
+            if table is None:
+                raise
+            return table
+
+    def _newest_labels(self, table: pa.Table) -> pa.Array:
+        """Which rows to take, one per image and encoding: with its sources' labels of now, else the last."""
+        keys = list(zip(*(table[name].to_pylist() for name in IMAGES.key), strict=True))
+        places: dict[tuple[str, str], list[int]] = {}
+        for place, (image, _, encoding) in enumerate(keys):
+            places.setdefault((image, encoding), []).append(place)
+        several = {image for (image, _), found in places.items() if len(found) > 1}
+        if not several:
+            return pa.array([True] * len(keys), pa.bool_())
+        columns = [*SOURCES.key, "labels", SOURCES.order]
+        current = _current_sources(self.sources(columns, _among("image_id", several)).to_pylist())
+        written = table[IMAGES.order].to_pylist()
+
+        def newness(place: int) -> tuple[bool, Any, int]:
+            image, labels, _ = keys[place]
+            return image in current and current[image]["labels_id"] == labels, written[place], place
+
+        taken = {max(found, key=newness) for found in places.values()}
+        return pa.array([place in taken for place in range(len(keys))], pa.bool_())
+
+    @contextmanager
+    def _errors(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            reason = str(error).strip().split("\n")[0]
+            advice = "check that the place exists or can be made, and that you may write there"
+            if done == "read":
+                advice = "check its URL and that you may read there"
+            raise StoreError(f"the store {self.url} cannot be {done}: {reason}; {advice}") from error
+
+
+def _scanned(table: DeltaTable, columns: Sequence[str], where: pc.Expression | None) -> pa.Table:
+    """Rows of a snapshot.
+
+    By default deltalake reads through a file system written in Python. Arrow's threads may still hold on to one when
+    the interpreter ends, and then abort the process ("terminate called without an active exception") after its
+    work was done: so Arrow's own file system is taken where it surely finds the same files, and no threads elsewhere.
+    """
+    if table.table_uri.startswith("file://"):
+        file_system, folder = pa_fs.FileSystem.from_uri(table.table_uri)
+        dataset = table.to_pyarrow_dataset(filesystem=pa_fs.SubTreeFileSystem(folder, file_system))
+        return dataset.to_table(columns=list(columns), filter=where)
+    return table.to_pyarrow_dataset().to_table(columns=list(columns), filter=where, use_threads=False)
+
+
+def _present(layout: Layout, table: DeltaTable, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    columns = list(dict.fromkeys([*layout.key, layout.order]))
+    where = _among(layout.probe, {row[layout.probe] for row in rows})
+    present = _scanned(table, columns, where).to_pylist()
+    if layout.subject:
+        present = list(_newest(present, layout.subject, lambda row: row[layout.order]).values())
+    return {tuple(row[name] for name in layout.key) for row in present}
+
+
+def _without(rows: list[dict[str, Any]], present: set[tuple[Any, ...]], key: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows whose key is neither present nor that of a row before them."""
+    lacking: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        lacking.setdefault(tuple(row[name] for name in key), row)
+    return [row for values, row in lacking.items() if values not in present]
+
+
+def _current_sources(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each image the source whose labels count.
+
+    Only what a file says now counts, not what it said before. Of several files of one image a labelled one
+    goes before one without boxes, so that an unlabelled copy does not hide the labels; then the newest.
+    """
+    states = _newest(rows, SOURCES.subject, lambda row: row["ingested_at"])
+    return _newest(
+        states.values(),
+        ("image_id",),
+        lambda row: (row["labels"] != "[]", row["ingested_at"], row["device"], row["path"]),
+    )
+
+
+def _newest(
+    rows: Iterable[dict[str, Any]], subject: Sequence[str], newness: Callable[[dict[str, Any]], Any]
+) -> dict[Any, dict[str, Any]]:
+    """For each subject (a single column's value, or a tuple) the row of greatest newness."""
+    newest: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        of = row[subject[0]] if len(subject) == 1 else tuple(row[name] for name in subject)
+        if of not in newest or newness(row) > newness(newest[of]):
+            newest[of] = row
+    return newest
+
+
+def _among(column: str, values: Collection[str]) -> pc.Expression:
+    return pc.field(column).isin(pa.array(sorted(values), pa.string()))
+
+
+def _writer_properties(layout: Layout) -> WriterProperties:
+    # Properties of nested columns are ignored, so statistics and dictionaries are off by default, where
+    # they would only cost bytes beside compressed weights, and on for the columns that queries filter by.
+    return WriterProperties(
+        max_row_group_size=ROW_GROUP,
+        compression="ZSTD",
+        compression_level=1,
+        default_column_properties=ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
+        column_properties={
+            name: ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK") for name in layout.filters
+        },
+    )

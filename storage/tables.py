@@ -1,0 +1,320 @@
+"""The weight store's four tables: their columns, their keys and what one row of each is."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from rinr.codec.encoded import EncodedImage
+from rinr.shard import OBJECT, frame_columns
+
+_TIME = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.list_(pa.string())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one table lies in the store.
+
+    Attributes:
+        name: of its folder under the store's URL.
+        key: the columns that no two rows have in common.
+        probe: the column of the key by which present rows are looked up.
+        filters: columns that queries filter by: they get statistics and a dictionary.
+        subject: where given, a row counts as present only while it is the newest (by ``order``) of those
+            equal in these columns: what comes back to an earlier state is a new row.
+        order: the column that says which row is newer.
+    """
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    probe: str
+    filters: tuple[str, ...]
+    order: str
+    subject: tuple[str, ...] = ()
+
+
+IMAGES = Layout(
+    name="images",
+    schema=pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("labels_id", pa.string()),
+            ("encoding_id", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("source_width", pa.int32()),
+            ("source_height", pa.int32()),
+            ("family", pa.string()),
+            ("preset", pa.string()),
+            ("background", pa.binary()),
+            ("objects", pa.list_(OBJECT)),
+            ("bytes_total", pa.int64()),
+            ("bytes_background", pa.int64()),
+            ("bytes_objects", pa.int64()),
+            ("bytes_overhead", pa.int64()),
+            ("background_db", pa.float64()),
+            ("object_db", pa.float64()),
+            ("fit_seconds", pa.float64()),
+            ("codec_version", pa.string()),
+            ("created_at", _TIME),
+        ]
+    ),
+    key=("image_id", "labels_id", "encoding_id"),
+    probe="image_id",
+    filters=("image_id", "labels_id", "encoding_id", "family", "preset", "created_at"),
+    order="created_at",
+)
+
+SOURCES = Layout(
+    name="sources",
+    schema=pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("labels_id", pa.string()),
+            ("device", pa.string()),
+            ("path", pa.string()),
+            ("size", pa.int64()),
+            ("modified", _TIME),
+            ("captured_at", _TIME),
+            ("captured_from", pa.string()),
+            ("labels", pa.string()),
+            ("annotated_width", pa.int32()),
+            ("annotated_height", pa.int32()),
+            ("notes", _TEXTS),
+            ("ingested_at", _TIME),
+        ]
+    ),
+    key=("device", "path", "image_id", "labels_id"),
+    probe="path",
+    filters=("image_id", "labels_id", "device", "path", "captured_at", "ingested_at"),
+    order="ingested_at",
+    subject=("device", "path"),
+)
+
+QUARANTINE = Layout(
+    name="quarantine",
+    schema=pa.schema(
+        [
+            ("device", pa.string()),
+            ("path", pa.string()),
+            ("size", pa.int64()),
+            ("modified", _TIME),
+            ("reason", pa.string()),
+            ("image_id", pa.string()),
+            ("quarantined_at", _TIME),
+        ]
+    ),
+    key=("device", "path", "size", "modified", "reason"),
+    probe="path",
+    filters=("device", "path", "quarantined_at"),
+    order="quarantined_at",
+)
+
+DELIVERIES = Layout(
+    name="deliveries",
+    schema=pa.schema(
+        [
+            ("device", pa.string()),
+            ("shard", pa.string()),
+            ("sha256", pa.string()),
+            ("bytes", pa.int64()),
+            ("payload_bytes", pa.int64()),
+            ("rows", pa.int64()),
+            ("image_ids", _TEXTS),
+            ("labels_ids", _TEXTS),
+            ("encoding_ids", _TEXTS),
+            ("delivered_at", _TIME),
+        ]
+    ),
+    key=("device", "shard"),
+    probe="shard",
+    filters=("device", "shard", "delivered_at"),
+    order="delivered_at",
+)
+
+LAYOUTS = (IMAGES, SOURCES, QUARANTINE, DELIVERIES)
+
+
+def now() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one image came from: a row of ``sources``.
+
+    Attributes:
+        path: relative to the device's storage, as the device named it.
+        size: of the file, in bytes.
+        modified: the file's time.
+        captured_at: time of capture.
+        captured_from: what said so: ``exif``, ``coco`` or ``file``.
+        labels: canonical JSON of the boxes, in pixels of the captured picture.
+        annotated_size: ``(width, height)`` in pixels as annotated, where the labels say it.
+        notes: what was done to boxes, in words.
+    """
+
+    image_id: str
+    labels_id: str
+    device: str
+    path: str
+    size: int
+    modified: datetime
+    captured_at: datetime
+    captured_from: str
+    labels: str
+    annotated_size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    ingested_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What was not taken, and why: a row of ``quarantine``.
+
+    Attributes:
+        path: in a safe spelling: control characters escaped, at most 300 characters.
+        size: of the file in bytes; ``None`` where there is no file.
+        modified: the file's time; ``None`` where there is no file.
+        reason: names the file and says what to do.
+        image_id: SHA-256 of the bytes, where they were read.
+    """
+
+    device: str
+    path: str
+    size: int | None
+    modified: datetime | None
+    reason: str
+    image_id: str | None = None
+    quarantined_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One shard in a device's inbox: a row of ``deliveries``.
+
+    Attributes:
+        shard: the shard's name.
+        sha256: of the shard file.
+        bytes: of the shard file.
+        payload_bytes: sum of the rows' ``bytes_total``.
+        keys: ``(image_id, labels_id, encoding_id)`` of the rows, in their order.
+    """
+
+    device: str
+    shard: str
+    sha256: str
+    bytes: int
+    payload_bytes: int
+    keys: tuple[tuple[str, str, str], ...]
+    delivered_at: datetime = field(default_factory=now)
+
+    @property
+    def rows(self) -> int:
+        """Images in the shard."""
+        return len(self.keys)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An image with its newest labels that waits to be encoded.
+
+    Attributes:
+        labels: canonical JSON of the boxes, UTF-8.
+        annotated_size: ``(width, height)`` in pixels as annotated, where the labels say it.
+        device: one that has the file.
+        path: relative to that device's storage.
+    """
+
+    image_id: str
+    labels_id: str
+    labels: bytes
+    annotated_size: tuple[int, int] | None
+    device: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a store holds: sums of bytes and means of dB over its images.
+
+    Attributes:
+        images: rows, the newest per image and encoding.
+        background_db: ``None`` where no image has a background outside its boxes.
+        object_db: ``None`` without boxes.
+        families: names, sorted.
+    """
+
+    images: int
+    bytes_total: int
+    bytes_background: int
+    bytes_objects: int
+    bytes_overhead: int
+    background_db: float | None
+    object_db: float | None
+    families: tuple[str, ...]
+
+
+def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
+    """An encoded image as a row of ``images``."""
+    frame = image.frame
+    return {
+        "image_id": image.image_id,
+        "labels_id": image.labels_id,
+        "encoding_id": image.encoding_id,
+        "source_width": image.source_size[0],
+        "source_height": image.source_size[1],
+        "family": image.family,
+        "preset": image.preset,
+        "bytes_total": frame.bytes_total,
+        "bytes_background": frame.bytes_background,
+        "bytes_objects": frame.bytes_objects,
+        "bytes_overhead": frame.bytes_overhead,
+        "background_db": image.background_db,
+        "object_db": image.object_db,
+        "fit_seconds": image.fit_seconds,
+        "codec_version": image.codec_version,
+        "created_at": created_at,
+    } | frame_columns(frame)
+
+
+def source_row(source: Source) -> dict[str, Any]:
+    """A source as a row of ``sources``."""
+    width, height = source.annotated_size or (None, None)
+    row = {name: getattr(source, name) for name in SOURCES.schema.names if not name.startswith("annotated_")}
+    return row | {"annotated_width": width, "annotated_height": height, "notes": list(source.notes)}
+
+
+def source_from_row(row: dict[str, Any]) -> Source:
+    """The inverse of :func:`source_row`."""
+    values = {name: value for name, value in row.items() if not name.startswith("annotated_")}
+    return Source(**values | {"annotated_size": annotated_size(row), "notes": tuple(row["notes"])})
+
+
+def annotated_size(row: dict[str, Any]) -> tuple[int, int] | None:
+    """``(width, height)`` of a row of ``sources``, where it has both."""
+    width, height = row["annotated_width"], row["annotated_height"]
+    return None if width is None or height is None else (width, height)
+
+
+def refusal_row(refusal: Refusal) -> dict[str, Any]:
+    """A refusal as a row of ``quarantine``."""
+    return {name: getattr(refusal, name) for name in QUARANTINE.schema.names}
+
+
+def delivery_row(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as a row of ``deliveries``."""
+    ids = ("image_ids", "labels_ids", "encoding_ids")
+    row = {name: getattr(delivery, name) for name in DELIVERIES.schema.names if name not in ids}
+    return row | {name: [key[i] for key in delivery.keys] for i, name in enumerate(ids)}
+
+
+def delivery_from_row(row: dict[str, Any]) -> Delivery:
+    """The inverse of :func:`delivery_row`."""
+    keys = tuple(zip(row["image_ids"], row["labels_ids"], row["encoding_ids"], strict=True))
+    names = ("device", "shard", "sha256", "bytes", "payload_bytes", "delivered_at")
+    return Delivery(**{name: row[name] for name in names}, keys=keys)

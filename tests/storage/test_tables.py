@@ -1,0 +1,70 @@
+import pyarrow as pa
+
+from storage.tables import (
+    DELIVERIES,
+    IMAGES,
+    LAYOUTS,
+    SOURCES,
+    Delivery,
+    delivery_from_row,
+    delivery_row,
+    image_row,
+    now,
+    source_from_row,
+    source_row,
+)
+from tests.storage.examples import digest, encoded_image, source
+
+
+def test_columns_of_images_in_order():
+    assert IMAGES.schema.names == [
+        "image_id",
+        "labels_id",
+        "encoding_id",
+        "width",
+        "height",
+        "source_width",
+        "source_height",
+        "family",
+        "preset",
+        "background",
+        "objects",
+        "bytes_total",
+        "bytes_background",
+        "bytes_objects",
+        "bytes_overhead",
+        "background_db",
+        "object_db",
+        "fit_seconds",
+        "codec_version",
+        "created_at",
+    ]
+
+
+def test_layouts_name_columns_that_exist():
+    for layout in LAYOUTS:
+        named = {*layout.key, layout.probe, layout.order, *layout.subject, *layout.filters}
+        assert named <= set(layout.schema.names)
+        assert layout.probe in layout.key
+
+
+def test_a_source_survives_its_row():
+    for row in (source(1), source(2, annotated_size=None, notes=("a", "b"))):
+        table = pa.Table.from_pylist([source_row(row)], schema=SOURCES.schema)
+        assert source_from_row(table.to_pylist()[0]) == row
+
+
+def test_a_delivery_survives_its_row():
+    delivery = Delivery("cam-b", "s", digest("s"), 10, 8, (("i", "l", "e"), ("j", "m", "e")))
+    row = pa.Table.from_pylist([delivery_row(delivery)], schema=DELIVERIES.schema).to_pylist()[0]
+    assert row["rows"] == 2
+    assert row["labels_ids"] == ["l", "m"]
+    assert delivery_from_row(row) == delivery
+
+
+def test_bytes_of_an_image_row_add_up_to_what_travels():
+    image = encoded_image(1)
+    row = image_row(image, now())
+    assert row["bytes_background"] == len(image.frame.background)
+    assert row["bytes_objects"] == len(image.frame.objects[0].payload)
+    assert row["bytes_total"] == row["bytes_background"] + row["bytes_objects"] + row["bytes_overhead"]

@@ -1,0 +1,1 @@
+"""What runs on a device, with neither Prefect nor a server."""

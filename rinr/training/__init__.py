@@ -1,0 +1,1 @@
+"""Training on decoded frames, and measuring what was learned."""

@@ -1,0 +1,93 @@
+"""A device with delivered frames and own pictures, in temporary folders."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.job import DeviceJob
+from rinr.boxes import Annotation
+from rinr.encoder import encode
+from rinr.frames import working_frame
+from rinr.labels import ImageLabels
+from rinr.presets import Preset
+from rinr.shard import ShardRow
+from rinr.training.train import TrainingSettings
+from storage.inbox import Inbox, Manifest
+from tests.conftest import jpeg, picture
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A JPEG of 96x64 pixels with a bright square of 24 pixels somewhere."""
+
+    data: bytes
+    box: Annotation
+
+    @staticmethod
+    def make(seed: int) -> "Scene":
+        rng = np.random.default_rng(seed)
+        pixels = picture(seed, 96, 64) // 2
+        x, y = int(rng.integers(4, 68)), int(rng.integers(4, 36))
+        pixels[y : y + 24, x : x + 24] = (250, 220, 40)
+        return Scene(jpeg(pixels), Annotation(x, y, 24, 24, "square"))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One device's folders."""
+
+    folder: Path
+    preset: Preset
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(str(self.folder / "inbox"))
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def job(self, epochs: int = 2, seed: int = 0, **settings: object) -> DeviceJob:
+        folders = [str(self.folder / name) for name in ("inbox", "storage", "home")]
+        training = TrainingSettings(epochs=epochs, seed=seed)
+        return DeviceJob("cam-b", *folders, training=training, torch_device="cpu", **settings)
+
+    def rows(self, scenes: Sequence[Scene], labelled: bool = True) -> list[ShardRow]:
+        """The scenes as another device's, encoded."""
+        frames = [working_frame(s.data, ImageLabels("x", (96, 64), None, (s.box,) if labelled else ())) for s in scenes]
+        images = encode(frames, self.preset)
+        return [ShardRow(i.image_id, i.labels_id, i.encoding_id, i.frame) for i in images]
+
+    def deliver(self, scenes: Sequence[Scene], device: str = "cam-b", labelled: bool = True) -> Manifest:
+        return self.inbox.put(self.rows(scenes, labelled), device)
+
+    def capture(self, scenes: Sequence[Scene]) -> None:
+        """The scenes as the device's own pictures, with labels."""
+        storage = self.folder / "storage"
+        storage.mkdir(exist_ok=True)
+        images, annotations = [], []
+        for number, scene in enumerate(scenes):
+            name = f"{number:03}.jpg"
+            (storage / name).write_bytes(scene.data)
+            images.append({"id": number, "file_name": name, "width": 96, "height": 64})
+            b = scene.box
+            bbox = [b.x, b.y, b.width, b.height]
+            annotations.append({"id": number, "image_id": number, "category_id": 1, "bbox": bbox})
+        categories = [{"id": 1, "name": "square"}]
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        (storage / "annotations.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tiny: Preset) -> Bench:
+    return Bench(tmp_path, tiny)
+
+
+@pytest.fixture
+def scenes() -> Callable[[int, int], list[Scene]]:
+    """Scenes of the seeds from one number up to before another."""
+    return lambda start, stop: [Scene.make(seed) for seed in range(start, stop)]

@@ -1,0 +1,208 @@
+import hashlib
+import io
+import json
+
+import pytest
+import safetensors.torch
+from PIL import Image
+
+from device import job as job_module
+from device.job import DeviceJobError, run
+from rinr.codec.frame import EncodedFrame
+from rinr.labels import image_id
+from rinr.shard import ShardRow
+from rinr.training.detector import Detector
+from rinr.training.train import train
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """How often a detector was trained."""
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return train(*arguments)
+
+    monkeypatch.setattr(job_module, "train", counted)
+    return calls
+
+
+def test_a_job_learns_from_what_was_delivered_and_says_so(bench, scenes):
+    first, second = bench.deliver(scenes(0, 5)), bench.deliver(scenes(5, 8))
+    bench.capture(scenes(20, 26))
+    seen = []
+    report = run(bench.job(epochs=40), lambda *told: seen.append(told))
+
+    assert (report.device, report.torch_device, report.epochs, report.seed) == ("cam-b", "cpu", 40, 0)
+    assert (report.frames, report.objects, report.training_size) == (8, 8, (96, 64))
+    assert report.shard_bytes == first.bytes + second.bytes
+    assert report.shard_bytes == sum(path.stat().st_size for path in (bench.folder / "inbox").glob("*.parquet"))
+    assert report.payload_bytes == first.payload_bytes + second.payload_bytes
+    assert len(report.losses) == 40
+    assert report.loss_last < report.loss_first / 2
+    assert (report.own.frames, report.own.objects) == (6, 6)
+    assert report.own.after.map50 > 0.5 > report.own.before.map50 + 0.2
+    assert (report.decoded.frames, report.decoded.objects) == (8, 8)
+    assert report.decoded.after.map50 > 0.5 > report.decoded.before.map50 + 0.2
+    assert min(report.load_seconds, report.decode_seconds, report.train_seconds, report.evaluate_seconds) > 0
+    assert (report.refused, report.notes) == ((), ())
+    assert ("training", 40, 40) in seen
+
+    model = (bench.home / "model.safetensors").read_bytes()
+    assert hashlib.sha256(model).hexdigest() == report.model_sha256
+    Detector().load_state_dict(safetensors.torch.load(model))
+    written = json.loads((bench.home / "report.json").read_text())
+    assert written["own"]["after"]["map50"] == report.own.after.map50
+    assert Image.open(io.BytesIO((bench.home / "curve.png").read_bytes())).size[0] > 600
+    assert sorted(path.name for path in bench.home.iterdir()) == ["curve.png", "model.safetensors", "report.json"]
+
+
+def test_a_job_done_before_is_not_done_again(bench, scenes, trainings):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 21))
+    report = run(bench.job())
+    assert run(bench.job()) == report
+    assert len(trainings) == 1
+
+
+@pytest.mark.parametrize("change", ["seed", "epochs", "frames", "own", "model", "curve", "report", "refused"])
+def test_a_job_that_differs_in_anything_is_done(bench, scenes, trainings, change):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 21))
+    run(bench.job())
+    settings = {}
+    match change:
+        case "seed":
+            settings = {"seed": 1}
+        case "epochs":
+            settings = {"epochs": 3}
+        case "frames":
+            bench.deliver(scenes(2, 3))
+        case "own":
+            bench.capture(scenes(20, 22))
+        case "model":
+            (bench.home / "model.safetensors").write_bytes(b"cut off")
+        case "curve":
+            (bench.home / "curve.png").unlink()
+        case "report":
+            (bench.home / "report.json").write_text('{"key": 1')
+        case "refused":
+            bench.deliver(scenes(2, 3), device="cam-a")
+    run(bench.job(**settings))
+    assert len(trainings) == 2
+
+
+def test_the_same_job_gives_the_same_model_elsewhere(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 21))
+    first = run(bench.job())
+    for path in bench.home.iterdir():
+        path.unlink()
+    again = run(bench.job())
+    assert (again.model_sha256, again.losses, again.own) == (first.model_sha256, first.losses, first.own)
+
+
+def test_bad_shards_are_refused_with_their_reason_and_the_others_go_on(bench, scenes):
+    good = bench.deliver(scenes(0, 2))
+    damaged = bench.deliver(scenes(2, 3))
+    misdirected = bench.deliver(scenes(3, 4), device="cam-a")
+    empty = [ShardRow("a" * 64, "b" * 64, "e", EncodedFrame(64, 48, b"no network", ()))]
+    undecodable = bench.inbox.put(empty, "cam-b")
+    scrawled = bench.deliver(scenes(4, 5))
+    path = bench.folder / "inbox" / f"{damaged.shard}.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    (bench.folder / "inbox" / f"{scrawled.shard}.json").write_text("{")
+
+    report = run(bench.job())
+    assert report.frames == 2
+    assert report.shard_bytes == good.bytes
+    reasons = {one.shard: one.reason for one in report.refused}
+    assert set(reasons) == {damaged.shard, misdirected.shard, undecodable.shard, scrawled.shard}
+    assert "SHA-256" in reasons[damaged.shard]
+    assert "addressed to cam-a" in reasons[misdirected.shard]
+    assert "magic" in reasons[undecodable.shard]
+    assert "not JSON" in reasons[scrawled.shard]
+
+
+def test_of_an_image_that_came_twice_the_newest_row_counts(bench, scenes):
+    bench.deliver(scenes(0, 2), labelled=False)
+    bench.deliver(scenes(0, 1))  # its label came later
+    report = run(bench.job())
+    assert (report.frames, report.objects) == (2, 1)
+
+
+def test_without_own_labelled_pictures_precision_on_them_is_not_known(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    (bench.folder / "storage").mkdir()
+    (bench.folder / "storage" / "unlabelled.jpg").write_bytes(scenes(20, 21)[0].data)
+    report = run(bench.job())
+    assert report.own is None
+    assert report.decoded.frames == 2
+    assert report.notes[-1].startswith("The device has no labelled pictures of its own to test on")
+    assert json.loads((bench.home / "report.json").read_text())["own"] is None
+
+
+def test_a_storage_that_is_not_there_is_said_and_training_goes_on(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    report = run(bench.job())
+    assert report.own is None
+    assert "does not exist" in report.notes[0]
+
+
+def test_broken_and_already_received_pictures_are_no_test(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    bench.capture([*scenes(0, 1), *scenes(20, 22)])  # 000.jpg came from another device too
+    (bench.folder / "storage" / "001.jpg").write_bytes(b"\xff\xd8\xff cut off")
+    report = run(bench.job())
+    assert report.own.frames == 1
+    assert [note for note in report.notes if "'000.jpg' was received as well" in note]
+    assert [note for note in report.notes if "'001.jpg' was passed over" in note]
+
+
+def test_many_own_pictures_are_sampled_evenly(bench, scenes, monkeypatch):
+    bench.deliver(scenes(0, 2))
+    own = scenes(20, 26)
+    bench.capture(own)
+    tested = []
+    dataset = job_module.JpegDataset
+
+    def recorded(frames, **options):
+        made = dataset(frames, **options)
+        tested.extend(made.image_ids)
+        return made
+
+    monkeypatch.setattr(job_module, "JpegDataset", recorded)
+    report = run(bench.job(own_pictures=3))
+    assert tested == [image_id(own[index].data) for index in (0, 2, 4)]
+    assert report.notes == ("Tested on 3 of the device's 6 labelled pictures.",)
+
+
+def test_nothing_to_train_on_is_a_clear_error(bench, scenes):
+    with pytest.raises(DeviceJobError, match=r"nothing to train cam-b on: the inbox .*inbox is empty; deliver to it"):
+        run(bench.job())
+    bench.deliver(scenes(0, 1), device="cam-a")
+    with pytest.raises(DeviceJobError, match=r"every shard in .* was refused .*addressed to cam-a"):
+        run(bench.job())
+    bench.deliver(scenes(1, 2), labelled=False)
+    with pytest.raises(DeviceJobError, match=r"none of the 1 frames .* has a labelled object; put an annotations.json"):
+        run(bench.job())
+    assert not bench.home.exists()
+
+
+def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
+    bench.deliver(scenes(0, 1))
+    job = bench.job()
+    with pytest.raises(DeviceJobError, match="torch device 'abacus' cannot be used here"):
+        run(type(job)(**vars(job) | {"torch_device": "abacus"}))
+    (bench.folder / "file").write_text("")
+    with pytest.raises(DeviceJobError, match=r"file/home cannot be written: .*check `home` of cam-b"):
+        run(type(job)(**vars(job) | {"home": str(bench.folder / "file" / "home")}))
+
+
+@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0)])
+def test_numbers_out_of_bounds_are_refused_by_name(bench, field, value):
+    with pytest.raises(ValueError, match=f"{field} is {value}, expected"):
+        bench.job(**{field: value})

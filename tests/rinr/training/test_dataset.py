@@ -1,0 +1,140 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from rinr.boxes import Annotation
+from rinr.codec.bytestream import PayloadError
+from rinr.codec.frame import EncodedFrame
+from rinr.decoder import decode
+from rinr.shard import ShardRow, to_table
+from rinr.training.dataset import GREY, JpegDataset, RinrDataset, canvas_size, fit
+from tests.conftest import frame
+
+
+def order(dataset, **options):
+    """The rows' places in the order in which a pass gives them."""
+    return [int(target["image_id"]) for batch in dataset.batches(2, **options) for target in batch.targets]
+
+
+def test_pictures_are_what_the_decoder_makes_of_the_frames(encoded):
+    rows = encoded([frame(0), frame(1), frame(2)])
+    dataset = RinrDataset(rows)
+    assert (len(dataset), dataset.size) == (3, (64, 48))
+    assert dataset.image_ids == tuple(row.image_id for row in rows)
+    batches = list(dataset.batches(2))
+    assert [batch.images.shape for batch in batches] == [(2, 3, 48, 64), (1, 3, 48, 64)]
+    pictures = torch.cat([batch.images for batch in batches])
+    assert pictures.dtype == torch.float32
+    for picture, row in zip(pictures, rows, strict=True):
+        wanted = decode(row.frame).astype(float) / 255
+        assert np.abs(picture.permute(1, 2, 0).numpy() - wanted).max() <= 0.51 / 255
+
+
+def test_targets_follow_torchvisions_convention(encoded):
+    boxes = (Annotation(8, 16, 12, 10, "cat"), Annotation(30, 4, 6, 8, "dog"))
+    dataset = RinrDataset(encoded([frame(0, boxes), frame(1, ())]))
+    (batch,) = dataset.batches(4)
+    first, second = batch.targets
+    assert first["boxes"].tolist() == [[8, 16, 20, 26], [30, 4, 36, 12]]
+    assert first["boxes"].dtype == torch.float32
+    assert first["labels"].tolist() == [1, 1]
+    assert first["labels"].dtype == first["image_id"].dtype == torch.int64
+    assert (first["image_id"].item(), second["image_id"].item()) == (0, 1)
+    assert second["boxes"].shape == (0, 4)
+    assert second["labels"].shape == (0,)
+
+
+def test_rows_a_table_and_a_parquet_file_make_the_same_dataset(encoded, tmp_path):
+    rows = encoded([frame(0), frame(1)])
+    path = tmp_path / "shard.parquet"
+    pq.write_table(to_table(rows), path)
+    (expected,) = RinrDataset(rows).batches(2)
+    for source in (to_table(rows), path, str(path)):
+        (batch,) = RinrDataset(source).batches(2)
+        assert torch.equal(batch.images, expected.images)
+
+
+def test_pictures_of_other_sizes_are_letterboxed_and_their_boxes_with_them(encoded):
+    upright = frame(1, (Annotation(12, 16, 24, 32, "a"),), width=48, height=64)
+    dataset = RinrDataset(encoded([frame(0), upright]), size=(64, 48))
+    (batch,) = dataset.batches(2)
+    # 48x64 fits 64x48 as 36x48: scaled by 3/4, at the left, grey from column 36.
+    assert batch.targets[1]["boxes"].tolist() == [[9, 12, 27, 36]]
+    assert (batch.images[1, :, :, 36:] == GREY).all()
+    assert batch.images[1, :, :, :36].std() > 0.05
+    jpeg = next(JpegDataset([upright], size=(64, 48)).batches(1))
+    assert torch.equal(jpeg.targets[0]["boxes"], batch.targets[1]["boxes"])
+    assert (jpeg.images[0, :, :, 36:] == GREY).all()
+
+
+def test_a_jpegs_batch_holds_its_pixels():
+    frames = [frame(0), frame(1), frame(2)]
+    dataset = JpegDataset(frames, size=(64, 48))
+    pictures = torch.cat([batch.images for batch in dataset.batches(2)])
+    assert torch.equal(
+        (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1), torch.tensor(np.stack([f.pixels for f in frames]))
+    )
+    assert dataset.labels_ids == tuple(one.labels_id for one in frames)
+
+
+def test_the_order_follows_from_seed_and_epoch_and_holds_every_frame_once(encoded):
+    dataset = RinrDataset(encoded([frame(seed) for seed in range(3)]) * 4)
+    assert order(dataset) == list(range(12))
+    first = order(dataset, seed=7, epoch=1)
+    assert sorted(first) == list(range(12))
+    assert first == order(dataset, seed=7, epoch=1)
+    assert first != order(dataset, seed=7, epoch=2)
+    assert first != order(dataset, seed=8, epoch=1)
+
+
+def test_augmented_batches_are_seeded_and_keep_the_convention(encoded):
+    dataset = RinrDataset(encoded([frame(0), frame(1)]))
+    first, again, plain = (next(dataset.batches(2, seed=1, augment=augment)) for augment in (True, True, False))
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, plain.images)
+    for target in first.targets:
+        assert set(target) == {"boxes", "labels", "image_id"}
+        assert len(target["labels"]) == len(target["boxes"])
+
+
+def test_nothing_is_written(encoded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = RinrDataset(encoded([frame(0)]))
+    list(dataset.batches(1, seed=0, augment=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "canvas"),
+    [
+        ([(320, 240)], (320, 240)),
+        ([(640, 360)], (320, 184)),  # 320x180, and the next multiples of 8
+        ([(640, 480), (480, 640)], (320, 320)),
+        ([(100, 50), (60, 90)], (104, 96)),  # smaller ones are not enlarged
+        ([(5, 3)], (8, 8)),
+    ],
+)
+def test_canvas_size(sizes, canvas):
+    assert canvas_size(sizes) == canvas
+
+
+def test_fit_keeps_the_aspect():
+    assert fit((640, 480), (320, 320)) == (320, 240)
+    assert fit((480, 640), (320, 240)) == (180, 240)
+    assert fit((640, 1), (320, 240)) == (320, 1)
+
+
+def test_bad_input_is_refused_by_name(encoded, tmp_path):
+    with pytest.raises(ValueError, match="no encoded frames"):
+        RinrDataset([])
+    rows = encoded([frame(0)])
+    with pytest.raises(ValueError, match="no column objects"):
+        RinrDataset(to_table(rows).drop_columns(["objects"]))
+    with pytest.raises(ValueError, match="60x48: both sides must be multiples of 8"):
+        RinrDataset(rows, size=(60, 48))
+    with pytest.raises(ValueError, match="60x48: both sides must be multiples of 8"):
+        JpegDataset([], size=(60, 48))
+    broken = ShardRow("i", "l", "e", EncodedFrame(64, 48, b"\x00nonsense", ()))
+    with pytest.raises(PayloadError):
+        RinrDataset([*rows, broken])

@@ -38,8 +38,8 @@ _RETRIES = 3
 _SMALLEST_SPREAD = 1e-3
 _SMALLEST_GROUP = 64
 # Activations of so many floats, a layer, are worked on at once: on a CPU they should stay in its cache.
-_BLOCK = {"cpu": 1 << 20, "cuda": 1 << 28}
-_DECODE_POINTS = {"cpu": 1 << 14, "cuda": 1 << 20}
+_BLOCK = {"cpu": 1 << 17, "cuda": 1 << 28}
+_DECODE_POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
 
 
 @dataclass(frozen=True, order=True)

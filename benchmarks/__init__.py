@@ -1,0 +1,1 @@
+"""One script a claim: each prints what it measures, with its control in the same run."""

@@ -1,0 +1,72 @@
+"""Why the preset `fast` has the values it has: each beside its alternatives, over the same frames in the same run.
+
+    python -m benchmarks.preset_choices [FOLDER ...] [--frames 1]
+
+Prints mean bytes and PSNR of backgrounds and of objects, and the time as a ratio to the preset's own.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from benchmarks.frames import arguments, find_folders, read
+from rinr.encoder import encode
+from rinr.metrics import mean_db
+from rinr.networks.fitting import Schedule
+from rinr.networks.siren import Shape, SirenSettings
+from rinr.presets import FAST, ObjectClass, Preset
+
+
+def variants() -> Iterator[tuple[str, Preset]]:
+    yield "fast", FAST
+    background = FAST.background
+    for omega in (10.0, 20.0, 30.0):
+        yield f"background omega {omega:g} (15)", replace(FAST, background=replace(background, omega=omega))
+    for bits in (6, 7):
+        yield f"background {bits} bits (8)", replace(FAST, background=replace(background, bits=bits))
+    yield "background of the whole frame (half)", replace(FAST, background_scale=1)
+    slow = Schedule(1_500, 2e-3, True, 8_192)
+    yield "8,192 pixels a step at 2e-3 (2,048 at 4e-3)", replace(FAST, background=replace(background, schedule=slow))
+    constant = replace(background.schedule, decay=False)
+    yield "constant learning rate (cosine)", replace(FAST, background=replace(background, schedule=constant))
+    for width, layers in ((14, 4), (28, 4), (20, 5)):
+        shape = Shape(width, layers)
+        yield f"background {shape} (20x4)", replace(FAST, background=replace(background, shape=shape))
+    for factor in (0.5, 2.0, 3.0):
+        yield f"objects' omega x{factor:g}", _objects(lambda n, f=factor: replace(n, omega=n.omega * f))
+    for bits in (6, 7):
+        yield f"objects {bits} bits (8)", _objects(lambda n, b=bits: replace(n, bits=b))
+
+
+def _objects(change) -> Preset:
+    def changed(network: SirenSettings) -> SirenSettings:
+        return change(network)
+
+    return replace(FAST, objects=tuple(ObjectClass(c.max_area, changed(c.network)) for c in FAST.objects))
+
+
+def main() -> None:
+    options = arguments(__doc__ or "", frames=1)
+    torch.set_num_threads(1)
+    frames = [frame for folder in find_folders(options.folders) for frame, _ in read(folder, options.frames)]
+    print(f"{len(frames)} frames\n\n| variant (preset's value) | background | objects | time |\n|---|---|---|---|")
+    own = None
+    for name, preset in variants():
+        started = time.perf_counter()
+        images = encode(frames, preset)
+        seconds = time.perf_counter() - started
+        own = own or seconds
+        background = sum(i.frame.bytes_background for i in images) / len(images)
+        objects = sum(i.frame.bytes_objects for i in images) / len(images)
+        background_db, object_db = mean_db(i.background_db for i in images), mean_db(i.object_db for i in images)
+        print(
+            f"| {name} | {background:,.0f} B, {background_db:.2f} dB | {objects:,.0f} B, {object_db:.2f} dB "
+            f"| {seconds / own:.2f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The flows' parameters as types: what the form in the pages shows, and the bounds that it enforces.
+
+The form shows titles and descriptions but no bounds, so that each description says its own in words.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.batches import LARGEST, LARGEST_AUTOMATIC
+
+
+def _field(title: str, description: str, **bounds: Any) -> Any:
+    # Prefect writes its own title and description over a field's, but not over what stands in the schema's extras.
+    return Field(json_schema_extra={"title": title, "description": description}, **bounds)
+
+
+FleetFile = Annotated[
+    str,
+    _field(
+        min_length=1,
+        title="Fleet file",
+        description="Full path of the TOML file that lists the devices, on the machine of the fog worker, for "
+        "example `/srv/rinr/fleet.toml`.",
+    ),
+]
+
+DeviceName = Annotated[
+    str,
+    _field(
+        min_length=1,
+        max_length=63,
+        title="Device",
+        description="Name of the device as the fleet file has it. The run must be put on that device's work queue.",
+    ),
+]
+
+StoreUrl = Annotated[
+    str,
+    _field(
+        min_length=1,
+        title="Weight store",
+        description="Full path or URL of the weight store, for example `/srv/rinr/store` or `s3://weights/store`. It "
+        "is made where there is none.",
+    ),
+]
+
+PresetName = Annotated[
+    Literal["fast", "paper"],
+    _field(
+        title="Preset",
+        description="How images are encoded. `fast` takes seconds an image on one core. `paper` uses the networks and "
+        "the 10,000 steps of the Residual-INR paper, minutes to hours an image without an accelerator.",
+    ),
+]
+
+Limit = Annotated[
+    int | None,
+    _field(
+        ge=1,
+        title="Images at most",
+        description="Take at most this many new images from each device in this run, 1 or more. Empty takes all.",
+    ),
+]
+
+BatchSize = Annotated[
+    int,
+    _field(
+        ge=0,
+        le=LARGEST,
+        title="Images a batch",
+        description="Images that are encoded and committed together, 1 to "
+        f"{LARGEST}. 0 splits evenly over the workers, at most {LARGEST_AUTOMATIC} a batch.",
+    ),
+]
+
+Workers = Annotated[
+    int,
+    _field(
+        ge=0,
+        le=1024,
+        title="Dask workers",
+        description="Processes to encode with on the machine of the fog worker, 1 to 1024. 0 starts one a core. Where "
+        "a scheduler is given, its workers are used, and this number only says how finely the work is split.",
+    ),
+]
+
+Scheduler = Annotated[
+    str,
+    _field(
+        title="Dask scheduler",
+        description="Address of a Dask scheduler that is up already, for example `tcp://10.0.0.5:8786`. Empty starts "
+        "workers on this machine for the time of the run.",
+    ),
+]
+
+Epochs = Annotated[
+    int,
+    _field(
+        ge=1,
+        le=1000,
+        title="Epochs",
+        description="How often each device goes over its images in training, 1 to 1000.",
+    ),
+]
+
+Seed = Annotated[
+    int,
+    _field(
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Seed of the training, 0 to 2147483647. The same images, settings and seed give the same model.",
+    ),
+]
+
+TorchDevice = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    _field(
+        title="Accelerator",
+        description="Where a device decodes and trains: `cuda` on an NVIDIA GPU, `cpu` on the processor, `auto` on "
+        "the GPU where there is one.",
+    ),
+]
+
+Patience = Annotated[
+    float,
+    _field(
+        gt=0,
+        le=7 * 24 * 60,
+        title="Patience in minutes",
+        description="How many minutes the devices may take to train before the run counts as failed, more than 0 and "
+        "at most 10080 (a week). A device whose run has not started after a tenth of it counts as away.",
+    ),
+]
+
+ReportFolder = Annotated[
+    str,
+    _field(
+        title="Report folder",
+        description="Full path of a folder on the machine of the fog worker in which `report.json` and `mosaic.png` "
+        "are written. Empty writes no files; the tables and pictures stand as artifacts on the run either way.",
+    ),
+]

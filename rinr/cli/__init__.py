@@ -1,0 +1,1 @@
+"""The command line ``rinr``: one file a command."""

@@ -1,0 +1,72 @@
+"""What all commands share: where words go, progress bars, and exit codes that mean something."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+OK, FAILED, USAGE, SOME_REFUSED = 0, 1, 2, 3
+EXIT_CODES = "Exit codes: 0 all done; 1 failed; 2 wrong usage; 3 done, but some files were refused."
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+_SAFE_STEM = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+def fail(message: str, code: int = FAILED) -> typer.Exit:
+    """Say what is wrong in one line on standard error; raise what this returns."""
+    err.print(f"[bold red]error:[/] {_escape(message)}", soft_wrap=True)
+    return typer.Exit(code)
+
+
+def note(message: str) -> None:
+    """Say something that is no result, on standard error."""
+    err.print(_escape(message), soft_wrap=True, style="yellow")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with time left on standard error; gives a function to tell ``(done, total)``."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def safe_stem(name: str, otherwise: str) -> str:
+    """The stem of a file's name where it is plain, and ``otherwise`` where it is not: names never choose a path."""
+    stem = Path(name.rsplit("/", 1)[-1]).stem
+    return stem if _SAFE_STEM.fullmatch(stem) and set(stem) != {"."} else otherwise
+
+
+def device_name(folder: str) -> str:
+    """A folder's name as the name of a device: lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:63] or "device"
+
+
+def decibels(value: float | None) -> str:
+    """A PSNR for people."""
+    return "–" if value is None else f"{value:.2f} dB"
+
+
+def _escape(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text).replace("[", r"\[")

@@ -1,0 +1,35 @@
+"""The program ``rinr``: its commands, each in a file of its own."""
+
+from typing import Annotated
+
+import typer
+
+from rinr.cli.bench import bench
+from rinr.cli.decode import decode
+from rinr.cli.demo import demo, stop, ui
+from rinr.cli.encode import encode
+from rinr.cli.info import info
+from rinr.cli.mosaic import mosaic
+from rinr.version import __version__
+
+app = typer.Typer(
+    help="Residual-INR: training images as tiny neural networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (encode, decode, info, mosaic, bench, demo, ui, stop):
+    app.command()(command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"rinr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it.")] = False,
+) -> None:
+    """Residual-INR: training images as tiny neural networks."""

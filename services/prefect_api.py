@@ -1,0 +1,185 @@
+"""What a demo asks of its Prefect server: make pools and deployments, start a run, follow it."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterType,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Cancelled
+
+from services.prefect_server import PrefectServer, prefect_command
+from services.processes import ServiceError
+
+_UNFINISHED = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CANCELLING,
+]
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far one flow run is.
+
+    Attributes:
+        flow: name of the run's flow.
+        name: of the run.
+        state: the state's type, such as ``RUNNING`` or ``COMPLETED``.
+        message: the state's, where it has one.
+        percent: how far the run says it is, where it does; 0 to 100.
+        progress: the same in words.
+        seconds: that it has run.
+    """
+
+    flow_run_id: str
+    flow: str
+    name: str
+    state: str
+    message: str | None
+    percent: float | None
+    progress: str | None
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+def make_pools(names: tuple[str, ...]) -> None:
+    """Make process work pools that are not there yet."""
+    with get_client(sync_client=True) as client:
+        for name in names:
+            with suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+
+
+def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str], log: Path) -> None:
+    """Make all deployments of a checkout's ``prefect.yaml``, as ``prefect deploy --all`` does.
+
+    Args:
+        checkout: the folder with ``prefect.yaml``.
+        environment: the variables that the file's parameters are filled from.
+        log: where the command's output goes.
+
+    Raises:
+        ServiceError: the command failed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        answer = subprocess.run(
+            prefect_command("--no-prompt", "deploy", "--all"),
+            cwd=checkout,
+            env={**os.environ, **server.environment(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if answer.returncode != 0:
+        raise ServiceError(f"the deployments could not be made (exit code {answer.returncode}); see {log}")
+
+
+def pause_schedules(deployment: str) -> None:
+    """Make a deployment run only when asked."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(deployment)
+        for schedule in found.schedules:
+            client.update_deployment_schedule(found.id, schedule.id, active=False)
+
+
+def cancel_unfinished() -> int:
+    """End, in the server's books, all runs whose processes are gone; returns how many.
+
+    What a killed server and killed workers left behind would otherwise be started again, or wait forever.
+    """
+    with get_client(sync_client=True) as client:
+        wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
+        count = 0
+        while runs := client.read_flow_runs(flow_run_filter=wanted):  # a page at a time
+            for run in runs:
+                client.set_flow_run_state(run.id, Cancelled(message="its processes were stopped"), force=True)
+            count += len(runs)
+    return count
+
+
+def start_run(deployment: str, parameters: Mapping[str, Any]) -> str:
+    """Start a deployment's flow; returns the flow run's id."""
+    with get_client(sync_client=True) as client:
+        found = client.read_deployment_by_name(deployment)
+        run = client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
+    return str(run.id)
+
+
+def follow(flow_run_id: str, seconds_between: float = 1.0) -> Iterator[list[RunProgress]]:
+    """How far a run and the runs under it are, the run itself first, again and again until it has ended."""
+    root = UUID(flow_run_id)
+    flows: dict[UUID, str] = {}
+    with get_client(sync_client=True) as client:
+        while True:
+            runs = [client.read_flow_run(root), *_runs_under(client, [root])]
+            for run in runs:
+                if run.flow_id not in flows:
+                    flows[run.flow_id] = client.read_flow(run.flow_id).name
+            progress = _progress_of(client, [run.id for run in runs])
+            states = [_run_progress(run, flows[run.flow_id], progress.get(run.id)) for run in runs]
+            yield states
+            if states[0].finished:
+                return
+            time.sleep(seconds_between)
+
+
+def _runs_under(client: SyncPrefectClient, parents: Sequence[UUID]) -> list[FlowRun]:
+    found: list[FlowRun] = []
+    level = list(parents)
+    while level:
+        wanted = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=level))
+        runs = client.read_flow_runs(flow_run_filter=wanted)
+        found += runs
+        level = [run.id for run in runs]
+    return sorted(found, key=lambda run: (run.created is None, run.created))
+
+
+def _progress_of(client: SyncPrefectClient, runs: list[UUID]) -> dict[UUID, tuple[float, str | None]]:
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs), type=ArtifactFilterType(any_=["progress"]))
+    progress: dict[UUID, tuple[float, str | None]] = {}
+    for artifact in sorted(client.read_artifacts(artifact_filter=wanted), key=lambda found: str(found.created)):
+        if artifact.flow_run_id is not None and isinstance(artifact.data, int | float):
+            progress[artifact.flow_run_id] = float(artifact.data), artifact.description
+    return progress
+
+
+def _run_progress(run: FlowRun, flow: str, progress: tuple[float, str | None] | None) -> RunProgress:
+    percent, words = progress or (None, None)
+    state = run.state.type.value if run.state else "SCHEDULED"
+    return RunProgress(
+        flow_run_id=str(run.id),
+        flow=flow,
+        name=run.name,
+        state=state,
+        message=run.state.message if run.state else None,
+        percent=percent,
+        progress=words,
+        seconds=run.estimated_run_time.total_seconds(),
+    )

@@ -1,0 +1,1 @@
+"""Prefect tasks: thin adapters that give the other rooms retries, artifacts and progress."""

@@ -1,0 +1,143 @@
+"""Comparing what is in the store with JPEG, for the same frames: the table and the mosaic."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+from prefect import get_run_logger, task
+
+from rinr.codec.frame import EncodedFrame
+from rinr.frames import Frame
+from rinr.shard import SHARD, from_table
+from storage.fleet import Fleet
+from storage.ingestion import read_frame
+from storage.store import Store
+from storage.tables import Pending
+from tasks.artifacts import publish_picture, publish_table
+from tasks.encode import encoding_of
+
+FRAMES = 48
+"""Frames that are compared at most, spread evenly over the store's: a large store must not make the table slow."""
+
+MOSAIC_FRAMES = 6
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """One way to send the frames: means over all of them.
+
+    Attributes:
+        bytes_a_frame: all that would travel.
+        background_db: PSNR outside the boxes; ``None`` for the reference itself.
+        object_db: PSNR over the union of the boxes; ``None`` for the reference itself, or without boxes.
+    """
+
+    name: str
+    bytes_a_frame: float
+    background_db: float | None
+    object_db: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several ways to send the same frames."""
+
+    frames: int
+    rows: tuple[ComparedRow, ...]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    frame: Frame
+    captured_bytes: int
+    encoded: EncodedFrame
+
+
+@task(task_run_name="compare with JPEG")
+def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Comparison:
+    """Measure the store's frames against JPEG, publish the table and the mosaic, and write ``mosaic.png``.
+
+    Args:
+        folder: where the mosaic is written; empty writes none.
+
+    Raises:
+        ValueError: the store has no image of this preset whose original can be read.
+    """
+    import torch
+
+    from rinr.controls import compare
+    from rinr.mosaic import mosaic
+
+    torch.set_num_threads(1)  # the devices train meanwhile
+    chosen = _chosen_frames(fleet, Store(store), preset)
+    rows = compare([(c.frame, c.captured_bytes, c.encoded) for c in chosen], f"Residual-INR, {preset}")
+    comparison = Comparison(
+        len(chosen),
+        tuple(ComparedRow(row.name, row.bytes_a_frame, row.background_db, row.object_db) for row in rows),
+    )
+    publish_table(
+        "comparison",
+        f"The same {len(chosen)} frames in several ways",
+        [
+            {
+                "what": row.name,
+                "bytes a frame": round(row.bytes_a_frame),
+                "background dB": row.background_db,
+                "object dB": row.object_db,
+            }
+            for row in comparison.rows
+        ],
+    )
+    picture = io.BytesIO()
+    shown = _spread(chosen, MOSAIC_FRAMES)
+    mosaic([(c.frame, c.encoded) for c in shown], title=f"Residual-INR, {preset}").save(picture, "PNG")
+    publish_picture("mosaic", "What the devices got", picture.getvalue())
+    if folder:
+        _write(Path(folder) / "mosaic.png", picture.getvalue())
+    return comparison
+
+
+def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
+    """Frames whose original can still be read, evenly spread over the devices' files."""
+    encoded = store.images(SHARD.names, pc.field("encoding_id") == encoding_of(preset))
+    rows = {(row.image_id, row.labels_id): row.frame for row in from_table(encoded)}
+    sources: dict[str, Mapping[str, Any]] = {}
+    for source in store.sources().sort_by([("device", "ascending"), ("path", "ascending")]).to_pylist():
+        if (source["image_id"], source["labels_id"]) in rows:
+            sources.setdefault(source["image_id"], source)
+    devices = {device.name: device.storage for device in fleet.devices}
+    chosen = []
+    for source in _spread(list(sources.values()), FRAMES):
+        try:
+            frame = read_frame(_pending(source), store.url, devices)
+        except (ValueError, RuntimeError) as error:
+            get_run_logger().warning("%s, %s is not compared: %s", source["device"], source["path"], error)
+            continue
+        chosen.append(_Compared(frame, source["size"], rows[source["image_id"], source["labels_id"]]))
+    if not chosen:
+        raise ValueError(f"no image of the preset {preset!r} is in the store {store.url} with its original at hand")
+    return chosen
+
+
+def _pending(source: Mapping[str, Any]) -> Pending:
+    width, height = source["annotated_width"], source["annotated_height"]
+    size = (width, height) if width is not None and height is not None else None
+    return Pending(
+        source["image_id"], source["labels_id"], source["labels"].encode(), size, source["device"], source["path"]
+    )
+
+
+def _spread(items: list[Any], count: int) -> list[Any]:
+    if count >= len(items):
+        return items
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    part.replace(path)

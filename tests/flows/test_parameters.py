@@ -1,0 +1,40 @@
+from typing import Any
+
+import pytest
+from prefect.exceptions import ParameterTypeError
+from prefect.utilities.importtools import import_object
+
+from flows.catalogue import DEPLOYMENTS, Deployment
+from flows.encode import encode
+from flows.pipeline import pipeline
+from rinr.presets import PRESETS
+
+PLACES = {"fleet": "/srv/fleet.toml", "store": "/srv/store"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment.flow)
+def test_every_field_of_the_form_explains_itself(deployment: Deployment) -> None:
+    for name, field in import_object(deployment.entrypoint).parameters.properties.items():
+        assert field["title"][0].isupper(), name
+        assert len(field.get("description", "")) > 30, name
+
+
+def test_the_presets_to_choose_from_are_those_there_are() -> None:
+    choices = pipeline.parameters.properties["preset"]["enum"]
+    assert sorted(choices) == sorted(preset.name for preset in PRESETS)
+
+
+def test_defaults_are_within_their_own_bounds() -> None:
+    values = pipeline.validate_parameters(dict(PLACES))
+    assert {name: values[name] for name in ("preset", "batch", "workers", "report")} == {
+        "preset": "fast", "batch": 0, "workers": 0, "report": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch", -1), ("batch", 513), ("workers", 1025), ("preset", "fastest"), ("store", ""), ("fleet", "")],
+)
+def test_values_out_of_bounds_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ParameterTypeError):
+        encode.validate_parameters({**PLACES, name: value})

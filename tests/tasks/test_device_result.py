@@ -1,0 +1,16 @@
+import json
+from dataclasses import replace
+
+from tasks.device import DeviceResult
+
+RESULT = DeviceResult("cam", 24, 30_000, 0.5, 12.25, 20.5, 7.5, 1.25, 0.0, 0.875, 0.0, 0.625, 0.375, 0)
+
+
+def test_a_result_survives_the_way_over_the_server() -> None:
+    assert DeviceResult.from_rows(json.loads(json.dumps(RESULT.rows()))) == RESULT
+
+
+def test_an_empty_cell_is_no_value() -> None:
+    unlabelled = replace(RESULT, own_map50_before=None, own_map50_after=None, own_map50_95_after=None)
+    rows = [row | {"value": "" if row["value"] is None else row["value"]} for row in unlabelled.rows()]
+    assert DeviceResult.from_rows(rows) == unlabelled

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from rinr.decoder import decode, decode_background
 from rinr.encoder import encode
 from rinr.folders import frames_of, labelled_folders
 from rinr.metrics import object_mask, psnr
+from rinr.networks.siren import SIREN
 from rinr.presets import FAST, PAPER, encoding_id, find_preset
 from tests.conftest import frame
 
@@ -107,3 +110,23 @@ def test_every_class_of_boxes_gains_from_its_network_in_the_fast_preset():
         (image,) = encode([wanted], FAST)
         mask = object_mask(wanted.size, wanted.boxes)
         assert image.object_db > psnr(wanted.pixels, decode_background(image.frame), mask) + 3, side
+
+
+def test_the_papers_preset_has_8_bit_backgrounds_and_16_bit_objects():
+    def short(settings):
+        return replace(settings, schedule=replace(settings.schedule, steps=5))
+
+    preset = replace(
+        PAPER,
+        background=short(PAPER.background),
+        objects=tuple(replace(c, network=short(c.network)) for c in PAPER.objects),
+    )
+    wanted = frame(0, (Annotation(2, 2, 20, 20, "small"), Annotation(10, 4, 50, 40, "large")))
+    (image,) = encode([wanted], preset)
+    background = SIREN.parse(image.frame.background)
+    objects = [SIREN.parse(item.payload) for item in image.frame.objects]
+    assert (str(background.shape), background.bits) == ("28x10", 8)
+    assert [(str(network.shape), network.bits) for network in objects] == [("10x3", 16), ("15x3", 16)]
+    # 6,667 weights of 8 bits: coding does not need more than they hold, header and tables of 10 layers aside.
+    assert image.frame.bytes_background <= 6_667 + 40
+    assert decode(image.frame).shape == wanted.pixels.shape

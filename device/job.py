@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import safetensors.torch
-import torch
 
 from device.curve import draw_curve
 from device.report import Comparison, DeviceReport, Refused, parse_report, write_report
+from rinr import accelerator
 from rinr.codec.bytestream import PayloadError
 from rinr.frames import Frame, ImageError, working_frame
 from rinr.labels import LabelError
@@ -89,7 +89,10 @@ def run(job: DeviceJob, progress: Progress | None = None) -> DeviceReport:
         rinr.training.train.TrainingError: the loss is no longer a finite number.
     """
     tell = progress or (lambda what, done, total: None)
-    torch_device = _torch_device(job.torch_device)
+    try:
+        torch_device = accelerator.torch_device(job.torch_device)
+    except ValueError as error:
+        raise DeviceJobError(f"{error}") from None
     received = _receive(job, tell)
     size = canvas_size([(row.frame.width, row.frame.height) for row in received.rows], job.longest_side)
     own, notes = _own_pictures(job, received.rows, size, torch_device)
@@ -271,14 +274,3 @@ def _write(job: DeviceJob, files: dict[str, bytes]) -> None:
         raise DeviceJobError(
             f"{job.home} cannot be written: {error.strerror or error}; check `home` of {job.name} in the fleet file"
         ) from error
-
-
-def _torch_device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise DeviceJobError(f"the torch device {name!r} cannot be used here: {reason}; say auto or cpu") from None
-    return name

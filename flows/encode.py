@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect import flow
 from prefect.futures import as_completed
 
-from flows.parameters import BatchSize, FleetFile, PresetName, Scheduler, StoreUrl, Workers
+from flows.parameters import BatchSize, FleetFile, PresetName, Scheduler, StoreUrl, TorchDevice, Workers
 from storage.fleet import Fleet
 from storage.tables import Pending
 from tasks.batches import batch_size, split
@@ -25,6 +25,7 @@ def encode(
     batch: BatchSize = 0,
     workers: Workers = 0,
     scheduler: Scheduler = "",
+    accelerator: TorchDevice = "auto",
 ) -> int:
     """Encode the images that the store lacks in this preset, and commit them batch by batch; returns rows added.
 
@@ -37,18 +38,20 @@ def encode(
         cluster = Cluster(workers=workers, address=scheduler)
         batches = split(missing, batch_size(len(missing), cluster.size, batch))
         fit = fit_batches.with_options(task_runner=cluster.task_runner())
-        added = fit(batches, preset, store, devices, cluster.torch_threads)
+        added = fit(batches, preset, store, devices, cluster.torch_threads, accelerator)
     sweep_landing(store, preset)
     publish_store(store, preset)
     return added
 
 
 @flow(name="fit", validate_parameters=False)
-def fit_batches(batches: Sequence[Sequence[Pending]], preset: str, store: str, fleet: Fleet, torch_threads: int) -> int:
+def fit_batches(
+    batches: Sequence[Sequence[Pending]], preset: str, store: str, fleet: Fleet, torch_threads: int, accelerator: str
+) -> int:
     """Encode batches on the workers of this flow's task runner, committing each as it comes back."""
     progress = Progress("encode-progress", "images encoded", sum(map(len, batches)))
     futures = [
-        encode_batch.submit(number, batch, preset, store, fleet, torch_threads)
+        encode_batch.submit(number, batch, preset, store, fleet, torch_threads, accelerator)
         for number, batch in enumerate(batches, start=1)
     ]
     sizes = dict(zip(futures, map(len, batches), strict=True))

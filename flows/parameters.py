@@ -45,8 +45,10 @@ StoreUrl = Annotated[
     ),
 ]
 
+PresetChoice = Literal["fast", "paper"]
+
 PresetName = Annotated[
-    Literal["fast", "paper"],
+    PresetChoice,
     _field(
         title="Preset",
         description="How images are encoded. `fast` takes seconds an image on one core. `paper` uses the networks and "
@@ -118,7 +120,7 @@ TorchDevice = Annotated[
     Literal["auto", "cpu", "cuda"],
     _field(
         title="Accelerator",
-        description="Where a device decodes and trains: `cuda` on an NVIDIA GPU, `cpu` on the processor, `auto` on "
+        description="Where to fit, or to decode and train: `cuda` on an NVIDIA GPU, `cpu` on the processor, `auto` on "
         "the GPU where there is one.",
     ),
 ]

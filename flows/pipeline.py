@@ -59,7 +59,7 @@ def pipeline(
     with watch.stage("ingest"):
         ingested = ingest(fleet, store, limit, return_state=True)
     with watch.stage("encode"):
-        encoded = encode(fleet, store, preset, batch, workers, scheduler, return_state=True)
+        encoded = encode(fleet, store, preset, batch, workers, scheduler, accelerator, return_state=True)
     with watch.stage("deliver"):
         delivered = deliver(fleet, store, preset, epochs, seed, accelerator, return_state=True)
     runs = delivered.result() if delivered.is_completed() else []

@@ -4,12 +4,13 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -28,6 +29,8 @@ from prefect.states import Cancelled
 
 from services.prefect_server import PrefectServer, prefect_command
 from services.processes import ServiceError
+
+_FAILURES = 5
 
 _UNFINISHED = [
     StateType.SCHEDULED,
@@ -69,7 +72,7 @@ class RunProgress:
 
 def make_pools(names: tuple[str, ...]) -> None:
     """Make process work pools that are not there yet."""
-    with get_client(sync_client=True) as client:
+    with _client() as client:
         for name in names:
             with suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=name, type="process"))
@@ -103,7 +106,7 @@ def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str]
 
 def pause_schedules(deployment: str) -> None:
     """Make a deployment run only when asked."""
-    with get_client(sync_client=True) as client:
+    with _client() as client:
         found = client.read_deployment_by_name(deployment)
         for schedule in found.schedules:
             client.update_deployment_schedule(found.id, schedule.id, active=False)
@@ -114,7 +117,7 @@ def cancel_unfinished() -> int:
 
     What a killed server and killed workers left behind would otherwise be started again, or wait forever.
     """
-    with get_client(sync_client=True) as client:
+    with _client() as client:
         wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
         count = 0
         while runs := client.read_flow_runs(flow_run_filter=wanted):  # a page at a time
@@ -126,28 +129,56 @@ def cancel_unfinished() -> int:
 
 def start_run(deployment: str, parameters: Mapping[str, Any]) -> str:
     """Start a deployment's flow; returns the flow run's id."""
-    with get_client(sync_client=True) as client:
+    with _client() as client:
         found = client.read_deployment_by_name(deployment)
         run = client.create_flow_run_from_deployment(found.id, parameters=dict(parameters))
     return str(run.id)
 
 
 def follow(flow_run_id: str, seconds_between: float = 1.0) -> Iterator[list[RunProgress]]:
-    """How far a run and the runs under it are, the run itself first, again and again until it has ended."""
+    """How far a run and the runs under it are, the run itself first, again and again until it has ended.
+
+    Raises:
+        ServiceError: the server has not answered several times in a row.
+    """
     root = UUID(flow_run_id)
     flows: dict[UUID, str] = {}
-    with get_client(sync_client=True) as client:
+    failures = 0
+    with _client() as client:
         while True:
-            runs = [client.read_flow_run(root), *_runs_under(client, [root])]
-            for run in runs:
-                if run.flow_id not in flows:
-                    flows[run.flow_id] = client.read_flow(run.flow_id).name
-            progress = _progress_of(client, [run.id for run in runs])
-            states = [_run_progress(run, flows[run.flow_id], progress.get(run.id)) for run in runs]
+            try:
+                states = _states(client, root, flows)
+            except httpx.HTTPError as error:
+                # A server under load fails to answer now and then, though the client has asked several times.
+                failures += 1
+                if failures > _FAILURES:
+                    raise ServiceError(f"the Prefect server no longer answers: {error!r}") from None
+                time.sleep(5 * seconds_between)
+                continue
+            failures = 0
             yield states
             if states[0].finished:
                 return
             time.sleep(seconds_between)
+
+
+@contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    """A client of the server that the environment names, whose errors are :class:`ServiceError`."""
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        raise ServiceError(f"the Prefect server refused or did not answer: {error}") from None
+
+
+def _states(client: SyncPrefectClient, root: UUID, flows: dict[UUID, str]) -> list[RunProgress]:
+    runs = [client.read_flow_run(root), *_runs_under(client, [root])]
+    for run in runs:
+        if run.flow_id not in flows:
+            flows[run.flow_id] = client.read_flow(run.flow_id).name
+    progress = _progress_of(client, [run.id for run in runs])
+    return [_run_progress(run, flows[run.flow_id], progress.get(run.id)) for run in runs]
 
 
 def _runs_under(client: SyncPrefectClient, parents: Sequence[UUID]) -> list[FlowRun]:

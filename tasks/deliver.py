@@ -112,12 +112,12 @@ def start_device_run(device: Device, deployment: str, queue: str, parameters: Ma
     return DeviceRun(device.name, str(run.id))
 
 
-@task(task_run_name="wait for the devices")
+@task(task_run_name="wait for the devices", retries=3, retry_delay_seconds=5)
 def wait_for_devices(runs: Sequence[DeviceRun], start_seconds: float, total_seconds: float) -> list[DeviceOutcome]:
     """Wait until all runs have ended, with a bound; a failed one is reported and does not stop the others.
 
     Args:
-        start_seconds: how long a run may lie in its queue while no run of this device is at work.
+        start_seconds: how long a run may lie in its queue.
         total_seconds: how long all of them may take.
     """
     logger = get_run_logger()

@@ -47,7 +47,13 @@ def find_missing(store: str, preset: str) -> list[Pending]:
     retry_condition_fn=may_succeed_later,
 )
 def encode_batch(
-    number: int, batch: Sequence[Pending], preset: str, store: str, fleet: Fleet, torch_threads: int
+    number: int,
+    batch: Sequence[Pending],
+    preset: str,
+    store: str,
+    fleet: Fleet,
+    torch_threads: int,
+    accelerator: str = "auto",
 ) -> EncodedBatch:
     """Fit, quantize and code one batch of images; runs on a Dask worker, and may run twice.
 
@@ -55,6 +61,7 @@ def encode_batch(
     """
     import torch
 
+    from rinr.accelerator import torch_device
     from rinr.encoder import encode
     from rinr.frames import ImageError
     from rinr.presets import find_preset
@@ -69,7 +76,7 @@ def encode_batch(
             frames.append(read_frame(pending, store, devices))
         except (ImageError, DeviceError) as error:
             refusals.append(Refusal(pending.device, pending.path, None, None, str(error), pending.image_id))
-    images = encode(frames, find_preset(preset)) if frames else []
+    images = encode(frames, find_preset(preset), device=torch_device(accelerator))
     logger = get_run_logger()
     for refusal in refusals:
         logger.warning("%s, %s: %s", refusal.device, refusal.path, refusal.reason)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from rinr.accelerator import torch_device
 from rinr.cli.console import fail, out, progress_bar
 from rinr.controls import Row, compare
 from rinr.encoder import encode
@@ -22,7 +23,7 @@ def bench(
     preset: Annotated[str, typer.Option(help="How ours are encoded.")] = "fast",
     frames: Annotated[int, typer.Option(min=1, help="Frames a folder at most, evenly spread.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
-    device: Annotated[str, typer.Option(help="Where to fit: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Bytes and PSNR of the captured JPEG, JPEG 90, two-stream JPEG and ours, as means over the same frames.
 
@@ -32,7 +33,7 @@ def bench(
     Exit codes: 0 all done; 1 failed; 2 wrong usage.
     """
     try:
-        chosen = find_preset(preset)
+        chosen, place = find_preset(preset), torch_device(device)
         found = [each for folder in folders for each in labelled_folders(folder)]
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
@@ -45,7 +46,7 @@ def bench(
     if not read:
         raise fail("none of the files can be read as a picture")
     with progress_bar(f"encoding {len(read)} frames") as tell:
-        images = encode([frame for frame, _ in read], chosen, device=device, progress=tell)
+        images = encode([frame for frame, _ in read], chosen, device=place, progress=tell)
     rows = compare(
         [(frame, size, image.frame) for (frame, size), image in zip(read, images, strict=True)], f"ours, {preset}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from PIL import Image
 
+from rinr.accelerator import torch_device
 from rinr.cli.console import SOME_REFUSED, device_name, fail, note, out, progress_bar, safe_stem
 from rinr.cli.store_access import open_store
 from rinr.codec.bytestream import PayloadError
@@ -25,7 +26,7 @@ def decode(
     store: Annotated[str | None, typer.Option(help="URL or folder of the weight store to read.")] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Where the PNGs go.")] = Path("decoded"),
     encoding: Annotated[str | None, typer.Option(help="Encoding id; the newest of each image without it.")] = None,
-    device: Annotated[str, typer.Option(help="Where to decode: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to decode: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Decode to PNGs: DIR/<stem>.png, or DIR/<device>/<stem>.png where there are several devices.
 
@@ -35,10 +36,14 @@ def decode(
     """
     if (store is None) == (not payloads):
         raise fail("give either payload files or --store URL", code=2)
+    try:
+        place = torch_device(device)
+    except ValueError as error:
+        raise fail(str(error), code=2) from None
     if store is not None:
-        done, refused = _from_store(open_store(store), out_dir, encoding, device)
+        done, refused = _from_store(open_store(store), out_dir, encoding, place)
     else:
-        done, refused = _from_files(payloads or [], out_dir, device)
+        done, refused = _from_files(payloads or [], out_dir, place)
     out.print(f"{done} pictures in {out_dir}")
     if refused:
         raise typer.Exit(SOME_REFUSED)

@@ -4,19 +4,19 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from rinr.cli.console import fail, note, out
 from rinr.cli.demo_state import DemoError, Settings, State, claimed, clear, read_state, write_state
 from rinr.cli.demo_view import RunView, print_report, said, step
-from rinr.cli.device_folders import DataError, copy_files, plan_devices
+from rinr.cli.device_folders import DataError, DeviceFiles, copy_files, plan_devices
 
 if TYPE_CHECKING:
     from services.prefect_server import PrefectServer
@@ -106,8 +106,11 @@ def ui(
             while True:
                 processes.check()
                 time.sleep(1)
+        except (KeyboardInterrupt, _TerminatedError):
+            out.print("stopped")
         finally:
-            processes.stop_all()
+            with _deaf():
+                processes.stop_all()
 
 
 def stop(folder: Annotated[Path, typer.Option("--out", help="Folder of the demo.")] = Path("demo")) -> None:
@@ -126,8 +129,11 @@ def _demo(settings: Settings, folder: Path, keep: bool, port: int | None) -> Non
     from services.processes import Processes
 
     started = time.monotonic()
+    _check_preset(settings.preset)
+    planned = plan_devices(Path(settings.data), settings.devices, settings.frames)  # before anything is replaced
     processes = Processes(folder)
     processes.stop_all(lambda what: note(f"left over from an earlier demo: {what}"))
+    Processes(folder / "ui").stop_all()  # `rinr ui` on the same database
     port = free_port(port)  # after the leftovers, which may have held it
     state = replace(_state_to_go_on_from(settings, folder), port=port, run=None)
     write_state(folder, state)
@@ -137,7 +143,7 @@ def _demo(settings: Settings, folder: Path, keep: bool, port: int | None) -> Non
         with step("start the Prefect server"):
             server.start(processes)
             if not state.prepared:  # while the server starts
-                _make_device_folders(settings, folder)
+                _make_device_folders(planned, folder)
                 state = replace(state, prepared=True)
                 write_state(folder, state)
             use_server(server)
@@ -146,16 +152,17 @@ def _demo(settings: Settings, folder: Path, keep: bool, port: int | None) -> Non
             server.wait(processes)
         with step("make the deployments"):
             _deploy(processes, server, folder, places)
-        _run_pipeline(processes, server, folder, state, places)
+        state = _run_pipeline(processes, server, folder, state, places)
         report = _read_report(folder)
         out.print()
         print_report(report)
         failures = [*report["failures"], *_rows_lacking(folder, report)]
         if failures:
             raise DemoError("\n".join(failures))
-        state = replace(_written(folder, state), finished=True)
+        state = replace(state, finished=True)
         write_state(folder, state)
-        out.print(f"The pictures: {folder / 'mosaic.png'}   the numbers: {folder / 'report.json'}")
+        out.print(f"The pictures: {folder / 'mosaic.png'}", soft_wrap=True)
+        out.print(f"The numbers:  {folder / 'report.json'}", soft_wrap=True)
         said(f"all stages did their work, in {time.monotonic() - started:.0f} s")
         if keep:
             _say_addresses(server, state)
@@ -182,22 +189,30 @@ def _state_to_go_on_from(settings: Settings, folder: Path) -> State:
     return State(settings)
 
 
-def _make_device_folders(settings: Settings, folder: Path) -> None:
+def _check_preset(name: str) -> None:
+    from flows.parameters import PresetChoice
+
+    choices = get_args(PresetChoice)
+    if name not in choices:
+        raise ValueError(f"no preset {name!r}; there are: {', '.join(choices)}")
+
+
+def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
     from storage.fleet import Device, Fleet, fleet_toml
 
     fleet = []
-    for planned in plan_devices(Path(settings.data), settings.devices, settings.frames):
-        place = folder / "devices" / planned.name
-        copy_files(planned, place / "storage")
+    for device in planned:
+        place = folder / "devices" / device.name
+        copy_files(device, place / "storage")
         for name in ("inbox", "home"):
             (place / name).mkdir(parents=True, exist_ok=True)
         fleet.append(
-            Device(planned.name, str(place / "storage"), str(place / "inbox"), planned.name, str(place / "home"))
+            Device(device.name, str(place / "storage"), str(place / "inbox"), device.name, str(place / "home"))
         )
-        chosen = f"{len(planned.files)} JPEGs"
-        if len(planned.files) < planned.available:
-            chosen += f" of {planned.available} (--frames 0 takes all)"
-        out.print(f"  {planned.name}: {chosen} from {planned.folder}", style="dim")
+        chosen = f"{len(device.files)} JPEGs"
+        if len(device.files) < device.available:
+            chosen += f" of {device.available} (--frames 0 takes all)"
+        out.print(f"  {device.name}: {chosen} from {device.folder}", style="dim", soft_wrap=True)
     (folder / "fleet.toml").write_text(fleet_toml(Fleet(tuple(fleet))))
 
 
@@ -216,7 +231,8 @@ def _deploy(processes: "Processes", server: "PrefectServer", folder: Path, place
 
 def _run_pipeline(
     processes: "Processes", server: "PrefectServer", folder: Path, state: State, places: Mapping[str, str]
-) -> None:
+) -> State:
+    """Run the pipeline to its end; returns the state with the run's id."""
     from flows.catalogue import DEVICE_POOL, PIPELINE, device_queue
     from services import prefect_api, workers
     from storage.fleet import load_fleet
@@ -232,7 +248,8 @@ def _run_pipeline(
     }
     (folder / "report.json").unlink(missing_ok=True)
     run = prefect_api.start_run(PIPELINE.full_name, parameters)
-    write_state(folder, replace(state, run=run))
+    state = replace(state, run=run)
+    write_state(folder, state)
     said(f"the pipeline runs: {server.run_address(run)}")
     # The devices have nothing to do yet: their workers start while the fog node works.
     queues = {device.name: device_queue(device) for device in load_fleet(places["RINR_FLEET"]).devices}
@@ -249,6 +266,7 @@ def _run_pipeline(
                 raise DemoError(f"no worker took the pipeline's run within {START_SECONDS} s; see {log}")
     if last is not None and last.state != "COMPLETED" and not (folder / "report.json").is_file():
         raise DemoError(f"the pipeline's run ended as {last.state}: {last.message or 'it left no message'}")
+    return state
 
 
 def _read_report(folder: Path) -> dict[str, Any]:
@@ -273,10 +291,6 @@ def _rows_lacking(folder: Path, report: Mapping[str, Any]) -> list[str]:
         return ["ingest: no image was taken; see what the quarantine says"]
     lacking = len(taken - encoded)
     return [f"encode: {lacking} of {len(taken)} images have no row in the store"] if lacking else []
-
-
-def _written(folder: Path, state: State) -> State:
-    return read_state(folder) or state
 
 
 def _say_addresses(server: "PrefectServer", state: State) -> None:

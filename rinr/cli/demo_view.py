@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -13,6 +14,9 @@ from rinr.cli.console import decibels, out
 
 if TYPE_CHECKING:
     from services.prefect_api import RunProgress
+
+_PLAIN: dict[str, Any] = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False, "padding": (0, 1, 0, 0)}
+"""Tables that fit a terminal of 80 columns."""
 
 _STAGES = {"ingest": "ingest", "encode": "encode", "fit": "encode", "deliver": "deliver", "device": "train"}
 
@@ -28,7 +32,9 @@ def step(what: str) -> Iterator[None]:
 
 def said(what: str, seconds: float | None = None) -> None:
     """A line for something that is done."""
-    out.print(f"[green]✓[/] {escape(what)}" + (f"  [dim]{seconds:.1f} s[/]" if seconds is not None else ""))
+    out.print(
+        f"[green]✓[/] {escape(what)}" + (f"  [dim]{seconds:.1f} s[/]" if seconds is not None else ""), soft_wrap=True
+    )
 
 
 class RunView:
@@ -75,7 +81,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     """The tables of a pipeline's ``report.json``."""
     comparison = report.get("comparison")
     if comparison:
-        table = Table(title=f"The same {comparison['frames']} frames in several ways", title_justify="left")
+        table = Table(title=f"The same {comparison['frames']} frames in several ways", **_PLAIN)
         table.add_column("")
         for name in ("bytes a frame", "background", "object"):
             table.add_column(name, justify="right")
@@ -88,10 +94,19 @@ def print_report(report: Mapping[str, Any]) -> None:
             )
         out.print(table)
     if report.get("devices"):
-        table = Table(title="Training on the devices, on frames decoded from weights", title_justify="left")
-        table.add_column("")
-        for name in ("frames", "bytes", "loss", "mAP50 decoded", "mAP50 own", "mAP50:95 own", "decode s", "train s"):
-            table.add_column(name, justify="right")
+        table = Table(title="Training on the devices, on frames decoded from weights", **_PLAIN)
+        table.add_column("", overflow="fold", min_width=8)
+        for name in (
+            "frames",
+            "bytes",
+            "loss",
+            "mAP50\ndecoded",
+            "mAP50\nown",
+            "50:95\nown",
+            "decode\ns",
+            "train\ns",
+        ):
+            table.add_column(name, justify="right", no_wrap=True)
         for row in report["devices"]:
             table.add_row(
                 escape(row["device"]),
@@ -105,16 +120,18 @@ def print_report(report: Mapping[str, Any]) -> None:
                 f"{row['train_seconds']:.1f}",
             )
         out.print(table)
-        out.print(
-            "mAP50 before and after training; own: the device's own JPEGs, which it was not trained on.", style="dim"
-        )
+        out.print("Before→after training; own: the device's own JPEGs, not trained on.", style="dim")
     store = report.get("store")
     if store:
         out.print(
             f"{store['images']} images in the store, {store['bytes_total']:,} bytes: "
             f"{store['bytes_background']:,} background, {store['bytes_objects']:,} objects, "
-            f"{store['bytes_overhead']:,} the rest"
+            f"{store['bytes_overhead']:,} the rest",
+            soft_wrap=True,
         )
+    refused = sum(device["refused"] for device in report.get("ingested", ()))
+    if refused:
+        out.print(f"{refused} files were refused; the store's quarantine says why", style="yellow")
     stages = ", ".join(f"{stage['name']} {stage['seconds']:.1f}" for stage in report.get("stages", ()))
     out.print(f"Seconds: {stages}")
 
@@ -124,7 +141,7 @@ def _title(run: "RunProgress") -> str:
 
 
 def _change(before: float | None, after: float | None) -> str:
-    return "–" if before is None or after is None else f"{before:.2f} → {after:.2f}"
+    return "–" if before is None or after is None else f"{before:.2f}→{after:.2f}"
 
 
 def _fraction(value: float | None) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rinr.accelerator import torch_device
 from rinr.cli.console import (
     EXIT_CODES,
     SOME_REFUSED,
@@ -42,21 +43,21 @@ def encode(
         Path | None,
         typer.Option("--out", help="Write one payload file (.rinr) an image here; needs no store."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to fit: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Encode labelled JPEGs as implicit neural representations."""
     if (store is None) == (out_dir is None):
         raise fail("give either --store URL or --out DIR", code=2)
     try:
-        chosen = find_preset(preset)
+        chosen, place = find_preset(preset), torch_device(device)
         folders = labelled_folders(folder)
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
     if store is not None:
-        refused = _into_store(folders, open_store(store), chosen, device)
+        refused = _into_store(folders, open_store(store), chosen, place)
     else:
         assert out_dir is not None
-        refused = _into_files(folders, out_dir, chosen, device)
+        refused = _into_files(folders, out_dir, chosen, place)
     if refused:
         note(f"{refused} refused, see above; everything else is encoded")
         raise typer.Exit(SOME_REFUSED)

@@ -135,6 +135,7 @@ def test_bench_says_the_same_to_people_and_programs(folder):
         (["encode", "nowhere", "--out", "x"], 2, "nowhere is not a folder"),
         (["encode", "."], 2, "either --store URL or --out DIR"),
         (["encode", ".", "--out", "x", "--preset", "quick"], 2, "fast, paper"),
+        (["encode", ".", "--out", "x", "--device", "abacus"], 2, "'abacus' cannot be used here"),
         (["decode"], 2, "either payload files or --store"),
         (["decode", "nothing.rinr"], 2, "nothing.rinr does not exist"),
         (["decode", "--store", "/proc/nowhere"], 1, "/proc/nowhere"),

@@ -1,5 +1,6 @@
 """``rinr decode``: pictures from a weight store or from payload files, one PNG a source."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ def decode(
     out_dir: Annotated[Path, typer.Option("--out", help="Where the PNGs go.")] = Path("decoded"),
     encoding: Annotated[str | None, typer.Option(help="Encoding id; the newest of each image without it.")] = None,
     device: Annotated[str, typer.Option(help="Where to decode: auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
 ) -> None:
     """Decode to PNGs: DIR/<stem>.png, or DIR/<device>/<stem>.png where there are several devices.
 
@@ -44,7 +46,10 @@ def decode(
         done, refused = _from_store(open_store(store), out_dir, encoding, place)
     else:
         done, refused = _from_files(payloads or [], out_dir, place)
-    out.print(f"{done} pictures in {out_dir}")
+    if as_json:
+        print(json.dumps({"pictures": done, "refused": refused}))
+    else:
+        out.print(f"{done} pictures in {out_dir}")
     if refused:
         raise typer.Exit(SOME_REFUSED)
 

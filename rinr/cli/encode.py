@@ -1,6 +1,8 @@
 """``rinr encode``: a folder of labelled JPEGs to payload files or into a weight store."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -44,6 +46,7 @@ def encode(
         typer.Option("--out", help="Write one payload file (.rinr) an image here; needs no store."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
 ) -> None:
     """Encode labelled JPEGs as implicit neural representations."""
     if (store is None) == (out_dir is None):
@@ -54,10 +57,15 @@ def encode(
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
     if store is not None:
-        refused = _into_store(folders, open_store(store), chosen, place)
+        encoded, refused = _into_store(folders, open_store(store), chosen, place)
     else:
         assert out_dir is not None
-        refused = _into_files(folders, out_dir, chosen, place)
+        encoded, refused = _into_files(folders, out_dir, chosen, place)
+    where = f"rows in {store}" if store is not None else f"payload files in {out_dir}"
+    if as_json:
+        print(json.dumps(asdict(_totals(encoded)) | {"refused": refused}))
+    else:
+        _say(_totals(encoded), where)
     if refused:
         note(f"{refused} refused, see above; everything else is encoded")
         raise typer.Exit(SOME_REFUSED)
@@ -66,8 +74,10 @@ def encode(
 encode.__doc__ = f"{encode.__doc__}\n\n{EXIT_CODES}"
 
 
-def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, preset: Preset, device: str) -> int:
-    """One ``.rinr`` a source; returns how many files were refused."""
+def _into_files(
+    folders: Sequence[LabelledFolder], out_dir: Path, preset: Preset, device: str
+) -> tuple[list[EncodedImage], int]:
+    """One ``.rinr`` a source; returns what was encoded and how many files were refused."""
     files = [(folder, file) for folder in folders for file in folder.files]
     refused = 0
     encoded: list[EncodedImage] = []
@@ -97,12 +107,14 @@ def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, preset: Preset
                 partial.write_bytes(pack_frame(image.frame))
                 partial.replace(path)
             encoded += images
-    _say(encoded, f"payload files in {out_dir}")
-    return refused
+    return encoded, refused
 
 
-def _into_store(folders: Sequence[LabelledFolder], store: "Store", preset: Preset, device: str) -> int:
-    """Ingest every folder as a device and commit what the store lacks; returns how many files were refused."""
+def _into_store(
+    folders: Sequence[LabelledFolder], store: "Store", preset: Preset, device: str
+) -> tuple[list[EncodedImage], int]:
+    """Ingest every folder as a device and commit what the store lacks; returns what was encoded and how many files
+    were refused."""
     from storage.devices import DeviceError
     from storage.fleet import Device
     from storage.ingestion import ingest, read_frame
@@ -135,8 +147,7 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", preset: Prese
         sweep(store, encoding_id(preset))
     except (StoreError, DeviceError, ImageError) as error:
         raise fail(str(error)) from None
-    _say(encoded, f"rows in {store.url}")
-    return refused
+    return encoded, refused
 
 
 def _batches(items: Sequence[_Item]) -> Iterator[tuple[int, Sequence[_Item]]]:
@@ -149,14 +160,31 @@ def _share(tell: Callable[[int, int], None], start: int, size: int, total: int) 
     return lambda done, of: tell(1_000 * start + 1_000 * size * done // max(of, 1), 1_000 * total)
 
 
-def _say(encoded: Sequence[EncodedImage], where: str) -> None:
-    if not encoded:
+@dataclass(frozen=True)
+class _Totals:
+    images: int
+    bytes_total: int
+    background_db: float | None
+    object_db: float | None
+    fit_seconds: float
+
+
+def _totals(encoded: Sequence[EncodedImage]) -> _Totals:
+    return _Totals(
+        images=len(encoded),
+        bytes_total=sum(image.frame.bytes_total for image in encoded),
+        background_db=mean_db(image.background_db for image in encoded),
+        object_db=mean_db(image.object_db for image in encoded),
+        fit_seconds=sum(image.fit_seconds for image in encoded),
+    )
+
+
+def _say(totals: _Totals, where: str) -> None:
+    if not totals.images:
         out.print(f"nothing new to encode; {where}")
         return
-    mean = sum(image.frame.bytes_total for image in encoded) / len(encoded)
-    seconds = sum(image.fit_seconds for image in encoded)
     out.print(
-        f"{len(encoded)} frames encoded, {mean:,.0f} bytes a frame, "
-        f"background {decibels(mean_db(image.background_db for image in encoded))}, "
-        f"object {decibels(mean_db(image.object_db for image in encoded))}, {seconds:.1f} s of fitting; {where}"
+        f"{totals.images} frames encoded, {totals.bytes_total / totals.images:,.0f} bytes a frame, "
+        f"background {decibels(totals.background_db)}, object {decibels(totals.object_db)}, "
+        f"{totals.fit_seconds:.1f} s of fitting; {where}"
     )

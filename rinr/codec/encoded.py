@@ -20,7 +20,7 @@ class EncodedImage:
         background_db: PSNR outside the boxes, in dB; ``None`` where boxes cover all.
         object_db: PSNR over the union of the boxes, in dB; ``None`` without boxes.
         fit_seconds: wall time of the group's fit divided by its images.
-        codec_version: the version of this package.
+        codec_version: see :data:`rinr.version.CODEC_VERSION`.
     """
 
     image_id: str

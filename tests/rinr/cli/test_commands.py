@@ -210,3 +210,13 @@ app(["encode", {str(folder)!r}, "--out", {str(tmp_path / "out")!r}])
     assert refused.returncode == 1
     assert "residual-inr[fog]" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_encode_and_decode_say_the_same_to_programs(folder, tmp_path):
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    told = json.loads(invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "p", "--json", code=3).stdout)
+    files = list((tmp_path / "p").iterdir())
+    assert (told["images"], told["refused"]) == (3, 1)
+    assert told["bytes_total"] == sum(file.stat().st_size for file in files)
+    told = json.loads(invoke("decode", tmp_path / "p", "--out", tmp_path / "pngs", "--json").stdout)
+    assert told == {"pictures": 3, "refused": 0}

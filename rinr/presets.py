@@ -63,22 +63,23 @@ PAPER = Preset(
 def _fast_object(
     width: int, layers: int, omega: float, steps: int, pixels: int, learning_rate: float = 1e-2
 ) -> SirenSettings:
-    # A small box holds few pixels, and so low frequencies: in 30x20 px, 8 is 3 dB better than 20, and 30 is 6 dB worse.
-    # 7 bits in place of 8 save an eighth of the bytes and cost 4 dB at a well fitted object.
+    # A small box holds few pixels, and so low frequencies. Half or twice these omegas cost 1.5 dB, three times 5 dB.
+    # 7 bits in place of 8 save a seventh of the bytes and cost 2.5 dB: rounding comes after the fit.
     schedule = Schedule(steps, learning_rate, decay=True, pixels=pixels)
     return SirenSettings(Shape(width, layers), omega=omega, bits=8, schedule=schedule)
 
 
+# The alternatives stand in docs/results.md, measured by benchmarks/preset_choices.py.
 FAST = Preset(
     name="fast",
     background=SirenSettings(
         Shape(20, 4),  # 963 weights, about 0.8 kB coded
-        omega=15,  # at half size 30 is 1 dB worse: it fits noise before shape
-        bits=8,  # 7 bits lose 1 dB when rounding comes after the fit, 8 lose 0.2
-        # Few pixels and many steps: 2,048 pixels at 4e-3 reach in 1.4 s what 8,192 at 2e-3 reach in 5 s.
+        omega=15,  # level with 20; 10 costs 0.2 dB, 30 costs 0.3 dB
+        bits=8,  # 7 bits cost 0.8 dB, 6 cost 2.7: rounding comes after the fit
+        # Few pixels and many steps: no worse than 8,192 pixels at 2e-3, which take four times as long.
         schedule=Schedule(steps=1_500, learning_rate=4e-3, decay=True, pixels=2_048),
     ),
-    background_scale=2,
+    background_scale=2,  # no worse than the whole frame, and a quarter of the pixels to hold
     objects=(
         ObjectClass(300, _fast_object(10, 4, 6, 500, 512)),  # crowds of tiny boxes: about 0.25 kB each
         ObjectClass(1_000, _fast_object(14, 4, 8, 600, 1_024)),  # 0.5 kB

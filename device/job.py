@@ -23,6 +23,7 @@ from device.curve import draw_curve
 from device.report import Comparison, DeviceReport, Refused, parse_report, write_report
 from rinr import accelerator
 from rinr.codec.bytestream import PayloadError
+from rinr.folders import spread
 from rinr.frames import Frame, ImageError, working_frame
 from rinr.labels import LabelError
 from rinr.shard import ShardRow
@@ -34,6 +35,7 @@ from rinr.version import __version__
 from storage.devices import DeviceError, DeviceStorage
 from storage.folder import Folder
 from storage.inbox import Inbox, ShardError
+from storage.ingestion import assign_labels
 
 MODEL, CURVE, REPORT = "model.safetensors", "curve.png", "report.json"
 
@@ -203,14 +205,15 @@ def _own_pictures(
     def frames() -> Iterator[Frame]:
         storage = DeviceStorage(job.name, job.storage)
         try:
-            labels = storage.read_labels()
-            labelled = [file for file in storage.list_jpegs() if file.path in labels]
+            files = storage.list_jpegs()
+            labels, _ = assign_labels(storage.read_labels(), files, job.name)
+            labelled = [file for file in files if file.path in labels]
         except (DeviceError, LabelError) as error:
             notes.append(f"The device's own pictures cannot be used: {error}.")
             return
         if len(labelled) > job.own_pictures:
             notes.append(f"Tested on {job.own_pictures:,} of the device's {len(labelled):,} labelled pictures.")
-            labelled = [labelled[i * len(labelled) // job.own_pictures] for i in range(job.own_pictures)]
+            labelled = spread(labelled, job.own_pictures)
         for file in labelled:
             try:
                 frame = working_frame(storage.read(file.path), labels[file.path])

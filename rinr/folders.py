@@ -1,14 +1,16 @@
 """Local folders of labelled JPEGs, for the command line and the benchmarks: a set of frames without any storage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rinr.frames import Frame, ImageError, working_frame
 from rinr.labels import ImageLabels, LabelError, parse_coco
 
 LABELS_FILE = "annotations.json"
 _SUFFIXES = (".jpg", ".jpeg")
+_Item = TypeVar("_Item")
 
 
 class FolderError(ValueError):
@@ -54,11 +56,11 @@ def labelled_folders(path: Path) -> list[LabelledFolder]:
     return [LabelledFolder(p, _jpegs(p), _labels(p / LABELS_FILE)) for p in candidates]
 
 
-def spread(files: tuple[Path, ...], count: int | None) -> tuple[Path, ...]:
-    """At most ``count`` files, evenly spread over all."""
-    if count is None or count >= len(files):
-        return files
-    return tuple(files[i * len(files) // count] for i in range(count))
+def spread(items: Sequence[_Item], count: int | None) -> list[_Item]:
+    """At most ``count`` of them, evenly spread over all."""
+    if count is None or count >= len(items):
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def frames_of(folder: LabelledFolder, count: int | None = None) -> Iterator[tuple[Path, Frame | ImageError]]:

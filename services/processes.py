@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rinr.files import write_whole
+
 TOKEN_VARIABLE = "RINR_SERVICES_TOKEN"
 
 # A Prefect worker ignores a first TERM, so each signal waits only this many seconds before the next, harder one.
@@ -88,7 +90,7 @@ class Processes:
                     preexec_fn=_unblock_signals,
                 )
             service = Service(name, child.pid, _start_time(child.pid) or "", str(log))
-            _write(self.run / f"{name}.json", json.dumps(asdict(service)))
+            write_whole(self.run / f"{name}.json", json.dumps(asdict(service)).encode())
             self._children[name] = child
         except OSError as error:
             raise ServiceError(f"{name} cannot be started with {command[0]!r}: {error}") from None
@@ -167,7 +169,7 @@ class Processes:
         token = self._read_token()
         if token is None:
             token = secrets.token_hex(16)
-            _write(self.run / "token", token)
+            write_whole(self.run / "token", token.encode())
         return token
 
     def _read_token(self) -> str | None:
@@ -230,10 +232,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _unblock_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    part.replace(path)

@@ -82,7 +82,7 @@ def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestR
         note = f"{LABELS_FILE}: {error}; no image of the device is taken until it is repaired"
         return IngestReport(device.name, len(files), 0, 0, refused, (note,))
 
-    labels_of, refusals = _assign(labels, files, device.name)
+    labels_of, refusals = assign_labels(labels, files, device.name)
     known = _known_sources(store, device.name)
     rejected = _known_refusals(store, device.name)
     fresh: list[DeviceFile] = []
@@ -115,6 +115,39 @@ def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestR
         notes += [f"{source.path}: {note}" for source in sources for note in source.notes]
         notes += [item for item in taken if isinstance(item, str)]
     return IngestReport(device.name, len(files), new, passed, refused, tuple(notes))
+
+
+def assign_labels(
+    labels: Mapping[str, ImageLabels], files: Sequence[DeviceFile], device: str
+) -> tuple[dict[str, ImageLabels], list[Refusal]]:
+    """Labels by path of the file they speak of, and refusals of those that speak of none.
+
+    A bare file name, as COCO files often have them, also stands for the one file of that name in a
+    sub-folder.
+    """
+    paths = {file.path for file in files}
+    by_name: dict[str, list[str]] = {}
+    for path in paths:
+        by_name.setdefault(path.rsplit("/", 1)[-1], []).append(path)
+    assigned: dict[str, ImageLabels] = {}
+    refusals = []
+    for name, entry in labels.items():
+        candidates = [name] if name in paths else by_name.get(name, [])
+        fault = path_fault(name)
+        if fault is None and len(candidates) == 1 and candidates[0] not in assigned:
+            assigned[candidates[0]] = entry
+            continue
+        if fault:
+            reason = f"{fault}; correct `file_name`"
+        elif len(candidates) > 1:
+            reason = "several files of the device have this name; write the path in `file_name`"
+        elif candidates:
+            reason = "another entry speaks of the same file; remove one"
+        else:
+            reason = "no JPEG of the device's storage has this name; add the file or remove the entry"
+        spelled = safe_spelling(name)
+        refusals.append(Refusal(device, spelled, None, None, f"{LABELS_FILE} names {spelled}: {reason}"))
+    return assigned, refusals
 
 
 def read_frame(pending: Pending, store_url: str, devices: Mapping[str, str]) -> Frame:
@@ -222,39 +255,6 @@ def _relabelled(source: Source, labels: ImageLabels | None) -> Source | None:
         notes=tuple(note for _, note in fitted if note),
         ingested_at=now(),
     )
-
-
-def _assign(
-    labels: Mapping[str, ImageLabels], files: Sequence[DeviceFile], device: str
-) -> tuple[dict[str, ImageLabels], list[Refusal]]:
-    """Labels by path of the file they speak of, and refusals of those that speak of none.
-
-    A bare file name, as COCO files often have them, also stands for the one file of that name in a
-    sub-folder.
-    """
-    paths = {file.path for file in files}
-    by_name: dict[str, list[str]] = {}
-    for path in paths:
-        by_name.setdefault(path.rsplit("/", 1)[-1], []).append(path)
-    assigned: dict[str, ImageLabels] = {}
-    refusals = []
-    for name, entry in labels.items():
-        candidates = [name] if name in paths else by_name.get(name, [])
-        fault = path_fault(name)
-        if fault is None and len(candidates) == 1 and candidates[0] not in assigned:
-            assigned[candidates[0]] = entry
-            continue
-        if fault:
-            reason = f"{fault}; correct `file_name`"
-        elif len(candidates) > 1:
-            reason = "several files of the device have this name; write the path in `file_name`"
-        elif candidates:
-            reason = "another entry speaks of the same file; remove one"
-        else:
-            reason = "no JPEG of the device's storage has this name; add the file or remove the entry"
-        spelled = safe_spelling(name)
-        refusals.append(Refusal(device, spelled, None, None, f"{LABELS_FILE} names {spelled}: {reason}"))
-    return assigned, refusals
 
 
 def _refusal(device: str, file: DeviceFile, reason: str, identity: str | None = None) -> Refusal:

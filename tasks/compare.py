@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from prefect import get_run_logger, task
 
 from rinr.codec.frame import EncodedFrame
+from rinr.files import write_whole
+from rinr.folders import spread
 from rinr.frames import Frame
 from rinr.shard import SHARD, from_table
 from storage.fleet import Fleet
@@ -92,11 +94,11 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
         ],
     )
     picture = io.BytesIO()
-    shown = _spread(chosen, MOSAIC_FRAMES)
+    shown = spread(chosen, MOSAIC_FRAMES)
     mosaic([(c.frame, c.encoded) for c in shown], title=f"Residual-INR, {preset}").save(picture, "PNG")
     publish_picture("mosaic", "What the devices got", picture.getvalue())
     if folder:
-        _write(Path(folder) / "mosaic.png", picture.getvalue())
+        write_whole(Path(folder) / "mosaic.png", picture.getvalue())
     return comparison
 
 
@@ -110,7 +112,7 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
             sources.setdefault(source["image_id"], source)
     devices = {device.name: device.storage for device in fleet.devices}
     chosen = []
-    for source in _spread(list(sources.values()), FRAMES):
+    for source in spread(list(sources.values()), FRAMES):
         try:
             frame = read_frame(_pending(source), store.url, devices)
         except (ValueError, RuntimeError) as error:
@@ -128,16 +130,3 @@ def _pending(source: Mapping[str, Any]) -> Pending:
     return Pending(
         source["image_id"], source["labels_id"], source["labels"].encode(), size, source["device"], source["path"]
     )
-
-
-def _spread(items: list[Any], count: int) -> list[Any]:
-    if count >= len(items):
-        return items
-    return [items[index * len(items) // count] for index in range(count)]
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)

@@ -13,6 +13,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
+from rinr.files import write_whole
 from storage.ingestion import IngestReport
 from storage.store import Store
 from storage.tables import Delivery, Summary
@@ -154,9 +155,6 @@ def publish_report(report: PipelineReport, folder: str) -> None:
     create_markdown_artifact("\n".join(lines), key="pipeline-report", description="Stages, and what failed")
     if folder:
         document = {"version": VERSION, "run": str(flow_run.root_flow_run_id)} | asdict(report)
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        part = target / "report.json.part"
-        part.write_text(json.dumps(document, indent=2) + "\n")
-        part.replace(target / "report.json")
-        get_run_logger().info("report written to %s", target / "report.json")
+        path = Path(folder) / "report.json"
+        write_whole(path, (json.dumps(document, indent=2) + "\n").encode())
+        get_run_logger().info("report written to %s", path)

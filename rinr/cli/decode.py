@@ -1,5 +1,6 @@
 """``rinr decode``: pictures from a weight store or from payload files, one PNG a source."""
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from rinr.cli.store_access import open_store
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import EncodedFrame, unpack_frame
 from rinr.decoder import decode as decode_frame
+from rinr.files import write_whole
 from rinr.shard import SHARD, from_table
 
 if TYPE_CHECKING:
@@ -124,7 +126,6 @@ def _targets(sources: Sequence[dict[str, Any]], out_dir: Path) -> dict[str, list
 
 def _write(frame: EncodedFrame, target: Path, device: str) -> None:
     pixels = decode_frame(frame, device)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    Image.fromarray(pixels).save(partial, format="PNG")
-    partial.replace(target)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, format="PNG")
+    write_whole(target, png.getvalue())

@@ -328,16 +328,19 @@ def _told_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end things in order, as Ctrl-C does."""
+    """Let SIGTERM end things in order, as Ctrl-C does; and SIGINT too where a shell started this in the background."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _TerminatedError
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rinr.files import write_whole
+
 MARKER = ".rinr-demo"
 """A file in every folder that a demo made; no folder without it is ever emptied."""
 
@@ -108,6 +110,5 @@ def read_state(out: Path) -> State | None:
 
 def write_state(out: Path, state: State) -> None:
     """Write the state down, wholly or not at all."""
-    part = out / f"{_STATE}.part"
-    part.write_text(json.dumps({"version": _VERSION} | asdict(state), indent=2) + "\n")
-    part.replace(out / _STATE)
+    document = json.dumps({"version": _VERSION} | asdict(state), indent=2) + "\n"
+    write_whole(out / _STATE, document.encode())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rinr.cli.console import device_name
+from rinr.folders import spread
 
 LABELS_FILE = "annotations.json"
 DEFAULT_DEVICES = 3
@@ -77,7 +78,7 @@ def plan_devices(data: Path, devices: int | None = None, frames: int | None = No
         groups = [(folder, list(part)) for part in parts]
         names = [f"device-{number}" for number in range(1, len(parts) + 1)]
     return [
-        DeviceFiles(name, folder, tuple(_spread(files, frames)), len(files))
+        DeviceFiles(name, folder, tuple(spread(files, frames)), len(files))
         for name, (folder, files) in zip(names, groups, strict=True)
     ]
 
@@ -124,12 +125,6 @@ def _parts(files: Sequence[Path], count: int) -> list[Sequence[Path]]:
     bounds = [round(number * len(files) / count) for number in range(count + 1)]
     parts = [files[start:end] for start, end in pairwise(bounds)]
     return sorted(parts, key=lambda part: not part)  # an empty one, where files are too few, comes last
-
-
-def _spread(files: Sequence[Path], count: int | None) -> list[Path]:
-    if count is None or count >= len(files):
-        return list(files)
-    return [files[index * len(files) // count] for index in range(count)]
 
 
 def _device_names(folders: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from rinr.cli.store_access import open_store
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import pack_frame
 from rinr.encoder import encode as encode_frames
+from rinr.files import write_whole
 from rinr.folders import FolderError, LabelledFolder, labelled_folders
 from rinr.frames import Frame, ImageError
 from rinr.metrics import mean_db
@@ -102,10 +103,7 @@ def _into_files(
             share = _share(tell, start, len(batch), len(files))
             images = encode_frames([frame for _, frame in work], preset, device=device, progress=share)
             for (path, _), image in zip(work, images, strict=True):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                partial = path.with_name(path.name + ".part")
-                partial.write_bytes(pack_frame(image.frame))
-                partial.replace(path)
+                write_whole(path, pack_frame(image.frame))
             encoded += images
     return encoded, refused
 

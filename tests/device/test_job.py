@@ -162,6 +162,17 @@ def test_broken_and_already_received_pictures_are_no_test(bench, scenes):
     assert [note for note in report.notes if "'001.jpg' was passed over" in note]
 
 
+def test_own_labels_are_matched_to_files_as_ingestion_does(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 22))
+    storage = bench.folder / "storage"
+    (storage / "day-1").mkdir()
+    (storage / "001.jpg").rename(storage / "day-1" / "001.jpg")  # its label has the bare name alone
+    own = run(bench.job()).own
+    assert own is not None
+    assert own.frames == 2
+
+
 def test_many_own_pictures_are_sampled_evenly(bench, scenes, monkeypatch):
     bench.deliver(scenes(0, 2))
     own = scenes(20, 26)

@@ -1,6 +1,6 @@
 """Bytes and PSNR of ours beside the captured JPEG, JPEG 90 and two-stream JPEG, folder by folder, as Markdown.
 
-    python -m benchmarks.table [FOLDER ...] [--frames 4] [--preset fast]
+    python -m benchmarks.table [FOLDER ...] [--frames 4]
 
 Claim: ours needs fewer bytes than two-stream JPEG 5 + 75. Where its PSNR is lower, that stands in the row.
 """

@@ -53,7 +53,7 @@ def bench(
     if as_json:
         print(json.dumps({"preset": preset, "rows": [asdict(row) for row in rows]}))
         return
-    out.print(table(rows, f"{len(read)} frames of {len(found)} folders, preset {preset}"))
+    out.print(table(rows, f"{len(read)} frames, folders: {len(found)}, preset: {preset}"))
 
 
 def table(rows: Sequence[Row], title: str) -> Table:

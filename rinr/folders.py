@@ -9,7 +9,9 @@ from rinr.frames import Frame, ImageError, working_frame
 from rinr.labels import ImageLabels, LabelError, parse_coco
 
 LABELS_FILE = "annotations.json"
-_SUFFIXES = (".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+"""In lower case; files are taken whatever the case of theirs."""
+
 _Item = TypeVar("_Item")
 
 
@@ -73,7 +75,7 @@ def frames_of(folder: LabelledFolder, count: int | None = None) -> Iterator[tupl
 
 
 def _jpegs(path: Path) -> tuple[Path, ...]:
-    return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in _SUFFIXES and f.is_file()))
+    return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in JPEG_SUFFIXES and f.is_file()))
 
 
 def _labels(file: Path) -> dict[str, ImageLabels]:

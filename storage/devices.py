@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rinr.folders import JPEG_SUFFIXES, LABELS_FILE
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import MAX_FILE_BYTES, ImageLabels, parse_coco
 from storage.folder import Folder
 
-LABELS_FILE = "annotations.json"
 MAX_PATH = 1_000
 MAX_SPELLING = 300
 
-_SUFFIXES = (".jpg", ".jpeg")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSAFE_CATEGORIES = {
@@ -184,4 +183,4 @@ def _modified(info: dict[str, Any]) -> datetime:
 
 def _is_listed(path: str) -> bool:
     hidden = any(part.startswith(".") and part != ".." for part in path.split("/"))
-    return path.lower().endswith(_SUFFIXES) and not hidden
+    return path.lower().endswith(JPEG_SUFFIXES) and not hidden

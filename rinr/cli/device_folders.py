@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rinr.cli.console import device_name
-from rinr.folders import spread
+from rinr.folders import JPEG_SUFFIXES, LABELS_FILE, spread
+from rinr.labels import MAX_FILE_BYTES
 
-LABELS_FILE = "annotations.json"
 DEFAULT_DEVICES = 3
 MAX_DEVICES = 64
-
-_SUFFIXES = (".jpg", ".jpeg")
-_MAX_LABEL_BYTES = 64 * 1024 * 1024
 
 
 class DataError(ValueError):
@@ -97,8 +94,8 @@ def copy_files(device: DeviceFiles, storage: Path) -> None:
 
 def _labels_of(labels: Path, files: Sequence[str]) -> bytes:
     """The COCO file cut down to some files; as it is where it cannot be cut: what reads it next says what is wrong."""
-    if labels.stat().st_size > _MAX_LABEL_BYTES:
-        raise DataError(f"{labels} has more than {_MAX_LABEL_BYTES:,} bytes")
+    if labels.stat().st_size > MAX_FILE_BYTES:
+        raise DataError(f"{labels} has more than {MAX_FILE_BYTES:,} bytes")
     data = labels.read_bytes()
     wanted = set(files)
     try:
@@ -112,7 +109,7 @@ def _labels_of(labels: Path, files: Sequence[str]) -> bytes:
 
 
 def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and not path.name.startswith(".")
+    return path.suffix.lower() in JPEG_SUFFIXES and path.is_file() and not path.name.startswith(".")
 
 
 def _jpegs(folder: Path) -> list[Path]:

@@ -1,9 +1,11 @@
 """Delivery: what a device lacks of the store, as one shard in its inbox, never an image twice."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rinr.shard import SHARD, from_table
+from rinr.shard import SHARD, ShardRow, from_table
 from storage.fleet import Device
 from storage.inbox import MAX_ROWS, Inbox, Key, Manifest, ShardError
 from storage.store import Store
@@ -51,13 +53,10 @@ def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | Non
 
     sent = {key for manifest in manifests for key in manifest.keys} | _delivered(written)
     lacking = _lacking(store, device.name, encoding_id, sent)[:MAX_ROWS]
-    if not lacking:
+    rows = _rows(store, lacking) if lacking else []
+    if not rows:
         return unwritten[-1] if unwritten else None
-    wanted = pc.field("image_id").isin(pa.array([key[0] for key in lacking], pa.string()))
-    rows = from_table(store.images(SHARD.names, wanted & (pc.field("encoding_id") == encoding_id)))
-    chosen = {(row.image_id, row.labels_id, row.encoding_id): row for row in rows}
-    # A row may have been overtaken by one with newer labels since its key was read: the next run sends that.
-    delivery = _delivery(inbox.put([chosen[key] for key in lacking if key in chosen], device.name))
+    delivery = _delivery(inbox.put(rows, device.name))
     store.append_deliveries([delivery])
     return delivery
 
@@ -67,6 +66,14 @@ def _lacking(store: Store, device: str, encoding_id: str, sent: set[Key]) -> lis
     table = store.images(_KEY, pc.field("encoding_id") == encoding_id)
     keys = zip(*(table[name].to_pylist() for name in _KEY), strict=True)
     return sorted(key for key in keys if key[0] not in own and key not in sent)
+
+
+def _rows(store: Store, keys: Sequence[Key]) -> list[ShardRow]:
+    """The rows of these keys, in their order, less those that newer labels have overtaken since: the next run's."""
+    wanted = pc.field("image_id").isin(pa.array([key[0] for key in keys], pa.string()))
+    rows = from_table(store.images(SHARD.names, wanted & (pc.field("encoding_id") == keys[0][2])))
+    chosen = {(row.image_id, row.labels_id, row.encoding_id): row for row in rows}
+    return [chosen[key] for key in keys if key in chosen]
 
 
 def _delivered(deliveries: pa.Table) -> set[Key]:

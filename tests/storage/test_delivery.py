@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import storage.delivery as delivery_module
 from rinr.codec.encoded import EncodedImage
 from storage.delivery import deliver
 from storage.fleet import Device
@@ -121,6 +122,21 @@ def test_a_crash_at_any_step_is_made_good(
     assert deliver(store, device, encoding_id=ENCODING) is None
     assert len(Inbox(device.inbox).manifests()) == 1
     assert store.deliveries().num_rows == 1
+
+
+def test_rows_that_newer_labels_overtook_wait_for_the_next_run(
+    store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store, {0: "cam-b"})
+    device = make_device("cam-a")
+    overtaken = ("a" * 64, "b" * 64, ENCODING)
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery_module, "_lacking", lambda *_: [overtaken])
+        assert deliver(store, device, encoding_id=ENCODING) is None
+        patch.setattr(delivery_module, "_lacking", lambda *_: [overtaken, *keys(0)])
+        delivery = deliver(store, device, encoding_id=ENCODING)
+    assert delivery is not None
+    assert list(delivery.keys) == keys(0)
 
 
 def test_an_inbox_of_two_devices_is_refused(store: Store, make_device: MakeDevice):

@@ -14,30 +14,34 @@ import torch
 from benchmarks.frames import arguments, find_folders, read
 from rinr.encoder import encode
 from rinr.metrics import mean_db
-from rinr.networks.fitting import Schedule
-from rinr.networks.siren import Shape, SirenSettings
+from rinr.networks.siren import SirenSettings
+from rinr.networks.siren_coding import Shape
 from rinr.presets import FAST, ObjectClass, Preset
 
 
 def variants() -> Iterator[tuple[str, Preset]]:
     yield "fast", FAST
     background = FAST.background
-    for omega in (10.0, 20.0, 30.0):
-        yield f"background omega {omega:g} (15)", replace(FAST, background=replace(background, omega=omega))
-    for bits in (6, 7):
-        yield f"background {bits} bits (8)", replace(FAST, background=replace(background, bits=bits))
+    for first, hidden in ((15.0, 15.0), (30.0, 5.0), (45.0, 10.0)):
+        changed = replace(background, first_omega=first, omega=hidden)
+        yield f"background omegas {first:g}, {hidden:g} (30, 10)", replace(FAST, background=changed)
+    yield "background rounded after the fit", replace(FAST, background=replace(background, price=0.0, bits=8))
+    for factor in (0.5, 2.0):
+        changed = replace(background, price=background.price * factor)
+        yield f"background price x{factor:g}", replace(FAST, background=changed)
     yield "background of the whole frame (half)", replace(FAST, background_scale=1)
-    slow = Schedule(1_500, 2e-3, True, 8_192)
-    yield "8,192 pixels a step at 2e-3 (2,048 at 4e-3)", replace(FAST, background=replace(background, schedule=slow))
     constant = replace(background.schedule, decay=False)
     yield "constant learning rate (cosine)", replace(FAST, background=replace(background, schedule=constant))
-    for width, layers in ((14, 4), (28, 4), (20, 5)):
+    for width, layers in ((14, 4), (28, 4), (20, 6)):
         shape = Shape(width, layers)
         yield f"background {shape} (20x4)", replace(FAST, background=replace(background, shape=shape))
-    for factor in (0.5, 2.0, 3.0):
-        yield f"objects' omega x{factor:g}", _objects(lambda n, f=factor: replace(n, omega=n.omega * f))
-    for bits in (6, 7):
-        yield f"objects {bits} bits (8)", _objects(lambda n, b=bits: replace(n, bits=b))
+    for factor in (0.5, 2.0):
+        yield f"objects' omegas x{factor:g}", _objects(lambda n, f=factor: _slower(n, f))
+        yield f"objects' price x{factor:g}", _objects(lambda n, f=factor: replace(n, price=n.price * f))
+
+
+def _slower(network: SirenSettings, factor: float) -> SirenSettings:
+    return replace(network, omega=network.omega * factor, first_omega=(network.first_omega or 0) * factor)
 
 
 def _objects(change) -> Preset:

@@ -31,8 +31,8 @@ def main() -> None:
         if not frames:
             continue
         images = encode([frame for frame, _ in frames], FAST)
-        encoded = [(frame, size, image.frame) for (frame, size), image in zip(frames, images, strict=True)]
-        captured, high, two, ours = compare(encoded, "ours")
+        rows = compare(frames, {FAST.name: [image.frame for image in images]}, ("jpeg:90", "jpeg:5+75"))
+        captured, high, two, ours = rows
         ratio = ours.bytes_a_frame / two.bytes_a_frame
         ratios.append(ratio)
         better += _at_least(ours.background_db, two.background_db) and _at_least(ours.object_db, two.object_db)

@@ -186,7 +186,7 @@ def _receive(job: DeviceJob, tell: Progress) -> _Received:
             else f"the inbox {job.inbox} is empty; deliver to it first"
         )
         raise DeviceJobError(f"nothing to train {job.name} on: {state}")
-    if not any(row.frame.objects for row in newest.values()):
+    if not any(row.frame.boxes for row in newest.values()):
         raise DeviceJobError(
             f"nothing to train {job.name} on: none of the {len(newest)} frames in {job.inbox} has a labelled object; "
             "put an annotations.json (COCO detection format) beside the JPEGs they come from and ingest again"

@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rinr.codec.bytestream import PayloadError
     from rinr.codec.encoded import EncodedImage
-    from rinr.codec.frame import EncodedFrame, EncodedObject, pack_frame, unpack_frame
+    from rinr.codec.frame import EncodedFrame, pack_frame, unpack_frame
     from rinr.decoder import decode, decode_background, load
     from rinr.encoder import encode
     from rinr.frames import Frame, ImageError, working_frame
     from rinr.labels import LabelError, parse_coco
+    from rinr.outcome import Outcome
     from rinr.presets import encoding_id, find_preset
     from rinr.version import __version__
 
 __all__ = [
     "EncodedFrame",
     "EncodedImage",
-    "EncodedObject",
     "Frame",
     "ImageError",
     "LabelError",
+    "Outcome",
     "PayloadError",
     "__version__",
     "decode",
@@ -50,10 +51,10 @@ __all__ = [
 _HOMES = {
     "EncodedFrame": "rinr.codec.frame",
     "EncodedImage": "rinr.codec.encoded",
-    "EncodedObject": "rinr.codec.frame",
     "Frame": "rinr.frames",
     "ImageError": "rinr.frames",
     "LabelError": "rinr.labels",
+    "Outcome": "rinr.outcome",
     "PayloadError": "rinr.codec.bytestream",
     "__version__": "rinr.version",
     "decode": "rinr.decoder",

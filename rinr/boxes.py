@@ -34,6 +34,15 @@ class Box:
         """Pixels inside."""
         return self.width * self.height
 
+    def contains(self, other: "Box") -> bool:
+        """Whether no pixel of another box lies outside."""
+        return (
+            self.x <= other.x
+            and self.y <= other.y
+            and other.x + other.width <= self.x + self.width
+            and other.y + other.height <= self.y + self.height
+        )
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns, to index an array ``[height, width, ...]``."""

@@ -1,33 +1,152 @@
 """Controls: what a sceptic would send in place of networks, for the same frames, measured the same way.
 
-All are encoded by Pillow with ``optimize=True`` and its default chroma subsampling (4:2:0) at the working size, and all
-their bytes are counted: the files' own headers, and 8 bytes a box for its place.
+They are presets like any other (:mod:`rinr.networks.codecs`), encoded to frame payloads and decoded from them, so that
+headers, boxes and labels are counted the same for all.
 """
 
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from PIL import Image
+from statistics import mean, median
 
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import decode
-from rinr.frames import Frame, Pixels, resize
-from rinr.metrics import frame_psnr, mean_db, psnr
+from rinr.encoder import encode
+from rinr.frames import Frame, Pixels
+from rinr.metrics import frame_psnr, psnr
+from rinr.networks.codecs import CodecSettings
+from rinr.presets import Preset, codec_preset, find_preset
 
-_DIVISORS = (1, 2, 3, 4, 6, 8, 16)
+CONTROLS = ("jpeg:90", "jpeg:5+75", "webp:0+80", "avif:5+70", "webp:10/4+80", "webp:10/4+60")
+"""The presets of a table's controls: a good picture, and frames at low quality with sharp crops pasted over them."""
 
-BOX_BYTES = 8
-"""What the place of a crop costs: four 16-bit numbers."""
+_SCALES = (1, 2, 3, 4, 6, 8, 16)
+_NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Coded:
-    """One frame as a control sends it.
+    """One frame as it was sent.
 
     Attributes:
-        name: of the control, with its settings.
+        bytes_total: all that would travel.
+        background_db: PSNR outside the boxes; ``None`` where nothing lies outside, or for the reference itself.
+        object_db: PSNR over the union of the boxes; ``None`` without boxes, or for the reference itself.
+    """
+
+    bytes_total: int
+    background_db: float | None
+    object_db: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a comparison, over the same frames as the others.
+
+    Attributes:
+        name: for people.
+        preset: with which :func:`rinr.presets.find_preset` finds it; ``None`` for the captured JPEG.
+        bytes_a_frame: mean bytes.
+        background_db: mean PSNR outside the boxes; ``None`` where no frame has one.
+        object_db: mean PSNR over the union of the boxes; ``None`` where no frame has one.
+        median_bytes: a frame.
+    """
+
+    name: str
+    preset: str | None
+    frames: int
+    bytes_a_frame: float
+    background_db: float | None
+    object_db: float | None
+    median_bytes: float
+    median_background_db: float | None
+    median_object_db: float | None
+
+
+def compare(
+    frames: Sequence[tuple[Frame, int]],
+    ours: Mapping[str, Sequence[EncodedFrame]],
+    controls: Sequence[str] = CONTROLS,
+    progress: Progress | None = None,
+) -> list[Row]:
+    """The captured JPEG, the controls and ours, over the same frames.
+
+    Args:
+        frames: each with the bytes of its captured JPEG.
+        ours: encoded frames by preset.
+        controls: presets.
+        progress: told how many of the controls' frames are encoded.
+
+    Returns:
+        One row each. The captured JPEG has no PSNR: the working frame, against which all is measured, is made from it.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    rows = [row("captured JPEG", None, [Coded(size, None, None) for _, size in frames])]
+    for number, name in enumerate(controls):
+        preset, coded = find_preset(name), []
+        for index, (frame, _) in enumerate(frames):
+            (image,) = encode([frame], preset)
+            coded.append(Coded(image.frame.bytes_total, image.background_db, image.object_db))
+            if progress:
+                progress(number * len(frames) + index + 1, len(controls) * len(frames))
+        rows.append(row(describe(preset), name, coded))
+    for name, encoded in ours.items():
+        coded = [measure(frame, one) for (frame, _), one in zip(frames, encoded, strict=True)]
+        rows.append(row(f"ours, {name}", name, coded))
+    return rows
+
+
+def measure(frame: Frame, encoded: EncodedFrame) -> Coded:
+    """Decode and measure one frame."""
+    return Coded(encoded.bytes_total, *frame_psnr(frame.pixels, decode(encoded), frame.boxes))
+
+
+def row(name: str, preset: str | None, coded: Sequence[Coded]) -> Row:
+    """Means and medians over frames.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    if not coded:
+        raise ValueError("a comparison needs at least one frame")
+    sizes = [one.bytes_total for one in coded]
+    backgrounds = [one.background_db for one in coded if one.background_db is not None]
+    objects = [one.object_db for one in coded if one.object_db is not None]
+    return Row(
+        name=name,
+        preset=preset,
+        frames=len(coded),
+        bytes_a_frame=mean(sizes),
+        background_db=mean(backgrounds) if backgrounds else None,
+        object_db=mean(objects) if objects else None,
+        median_bytes=median(sizes),
+        median_background_db=median(backgrounds) if backgrounds else None,
+        median_object_db=median(objects) if objects else None,
+    )
+
+
+def describe(preset: Preset) -> str:
+    """A preset in words, ``two-stream WebP 10/4 + 80``; presets of networks keep their names."""
+    crops = preset.objects[0].network if preset.objects else None
+    if not isinstance(preset.background, CodecSettings) or not isinstance(crops, CodecSettings | None):
+        return preset.name
+    if crops is None:
+        return _words(preset.background)
+    of_crops = _words(crops)
+    return f"two-stream {_words(preset.background)} + " + (
+        of_crops.partition(" ")[2] if crops.family == preset.background.family else of_crops
+    )
+
+
+@dataclass(frozen=True)
+class SameBytes:
+    """A JPEG chosen by its bytes.
+
+    Attributes:
+        name: in words.
         bytes_total: all that would travel.
         pixels: what the receiver has, ``[height, width, 3]`` at the working size.
     """
@@ -37,115 +156,34 @@ class Coded:
     pixels: Pixels
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of a comparison: means over the same frames.
-
-    Attributes:
-        bytes_a_frame: mean bytes.
-        background_db: mean PSNR outside the boxes; ``None`` where nothing lies outside, or for the reference itself.
-        object_db: mean PSNR over the union of the boxes.
-    """
-
-    name: str
-    frames: int
-    bytes_a_frame: float
-    background_db: float | None
-    object_db: float | None
-
-
-def jpeg(frame: Frame, quality: int) -> Coded:
-    """The working frame as one JPEG."""
-    return _reduced(frame, 1, quality)
-
-
-def two_stream_jpeg(frame: Frame, frame_quality: int = 5, crop_quality: int = 75) -> Coded:
-    """The whole frame at low quality, and one crop a box at high quality pasted over it."""
-    data = _encode(frame.pixels, frame_quality)
-    total, pixels = len(data), _decode(data).copy()
-    for box in frame.boxes:
-        crop = _encode(frame.pixels[box.slices], crop_quality)
-        total += len(crop) + BOX_BYTES
-        pixels[box.slices] = _decode(crop)
-    return Coded(f"two-stream JPEG {frame_quality} + {crop_quality}", total, pixels)
-
-
-def jpeg_of_size(frame: Frame, max_bytes: int) -> Coded:
+def jpeg_of_size(frame: Frame, max_bytes: int) -> SameBytes:
     """The JPEG of at most so many bytes with the highest PSNR, of full or reduced size.
 
     A JPEG has some 600 bytes of headers: where none fits, the smallest is given, and its bytes say so.
     """
-    fitting = [coded for divisor in _DIVISORS if (coded := _largest_fitting(frame, divisor, max_bytes))]
-    if not fitting:
-        return _reduced(frame, _DIVISORS[-1], 1)
-    return max(fitting, key=lambda coded: psnr(frame.pixels, coded.pixels) or 0)
+    fitting = [coded for scale in _SCALES if (coded := _largest_fitting(frame, scale, max_bytes))]
+    return max(fitting, key=lambda c: psnr(frame.pixels, c.pixels) or 0) if fitting else _jpeg(frame, 1, _SCALES[-1])
 
 
-def captured(jpeg_bytes: int, frame: Frame) -> Coded:
-    """The captured file itself; the working frame, against which all is measured, is made from it."""
-    return Coded("captured JPEG", jpeg_bytes, frame.pixels)
-
-
-def compare(frames: Sequence[tuple[Frame, int, EncodedFrame]], ours: str) -> list[Row]:
-    """The captured JPEG, JPEG 90, two-stream JPEG and ours, over the same frames.
-
-    Args:
-        frames: each frame with the bytes of its captured JPEG and its encoded frame.
-        ours: the name for our row.
-
-    Returns:
-        Four rows. The captured JPEG has no PSNR: it is the reference.
-    """
-    ours_coded = [(f, Coded(ours, encoded.bytes_total, decode(encoded))) for f, _, encoded in frames]
-    reference = row((f, captured(size, f)) for f, size, _ in frames)
-    return [
-        Row(reference.name, reference.frames, reference.bytes_a_frame, None, None),
-        row((f, jpeg(f, 90)) for f, _, _ in frames),
-        row((f, two_stream_jpeg(f)) for f, _, _ in frames),
-        row(ours_coded),
-    ]
-
-
-def row(coded: Iterable[tuple[Frame, Coded]]) -> Row:
-    """The means of one control over its frames.
-
-    Raises:
-        ValueError: there are no frames.
-    """
-    items = list(coded)
-    if not items:
-        raise ValueError("a comparison needs at least one frame")
-    values = [frame_psnr(f.pixels, c.pixels, f.boxes) for f, c in items]
-    return Row(
-        name=items[0][1].name,
-        frames=len(items),
-        bytes_a_frame=sum(c.bytes_total for _, c in items) / len(items),
-        background_db=mean_db(background for background, _ in values),
-        object_db=mean_db(inside for _, inside in values),
-    )
-
-
-def _largest_fitting(frame: Frame, divisor: int, max_bytes: int) -> Coded | None:
+def _largest_fitting(frame: Frame, scale: int, max_bytes: int) -> SameBytes | None:
     """The highest quality that fits, found by halving: a JPEG's size rises with its quality."""
-    low, high = 0, 95
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _reduced(frame, divisor, middle).bytes_total <= max_bytes else (low, middle - 1)
-    return _reduced(frame, divisor, low) if low else None
+    best, low, high = None, 1, 95
+    while low <= high:
+        middle = (low + high) // 2
+        coded = _jpeg(frame, middle, scale)
+        if coded.bytes_total <= max_bytes:
+            best, low = coded, middle + 1
+        else:
+            high = middle - 1
+    return best
 
 
-def _reduced(frame: Frame, divisor: int, quality: int) -> Coded:
-    width, height = frame.size
-    data = _encode(resize(frame.pixels, (max(width // divisor, 1), max(height // divisor, 1))), quality)
-    name = f"JPEG {quality}" + (f" at 1/{divisor} of its sides" if divisor > 1 else "")
-    return Coded(name, len(data), resize(_decode(data), frame.size))
+def _jpeg(frame: Frame, quality: int, scale: int) -> SameBytes:
+    preset = codec_preset(CodecSettings("jpeg", quality, scale))
+    (image,) = encode([frame], preset)
+    return SameBytes(describe(preset), image.frame.bytes_total, decode(image.frame))
 
 
-def _encode(pixels: Pixels, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=quality, optimize=True)
-    return buffer.getvalue()
-
-
-def _decode(data: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+def _words(settings: CodecSettings) -> str:
+    reduced = f"/{settings.scale}" if settings.scale > 1 else ""
+    return f"{_NAMES[settings.family]} {settings.quality}{reduced}"

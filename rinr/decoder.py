@@ -1,22 +1,30 @@
-"""Decoding: entropy decoding once, then pixels by batched matrix products at any size.
+"""Decoding: entropy decoding once, then pixels by batched matrix products at any size and crop.
 
 A frame's picture is its background plus its objects' residuals, clamped once, at the end (Residual-INR, section 4).
-Where boxes overlap, every one of their networks has fitted the same residual, and their mean is added.
+Where boxes overlap, every one of their networks has fitted the same residual, and their mean is added. Pasted objects
+hold pixels instead, which take the background's place.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.frames import Pixels
-from rinr.networks.coordinates import covered_pixels, grid
-from rinr.networks.families import family_of
-from rinr.networks.family import Network, Stack
+from rinr.networks.coordinates import Window, centres, covered
+from rinr.networks.family import Stack
+from rinr.networks.payload import Member, read_networks
 
-_OBJECT_POINTS = 1 << 20
+WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
+"""The whole frame as a crop: left, top, right, bottom as parts of its sides."""
+
+_OBJECT_PIXELS = 1 << 20
+# Worked on at once: what lies in a processor's cache, and what keeps a GPU busy.
+_FRAME_PIXELS = {"cpu": 1 << 21, "cuda": 1 << 26}
 
 
 def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
@@ -25,7 +33,9 @@ def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
     Raises:
         PayloadError: a network payload is malformed.
     """
-    return LoadedFrames(frames, device)
+    backgrounds = [read_networks(frame.background, [(frame.width, frame.height)])[0] for frame in frames]
+    objects = [read_networks(frame.objects, [(box.width, box.height) for box in frame.boxes]) for frame in frames]
+    return LoadedFrames(frames, backgrounds, objects, device)
 
 
 def decode(frame: EncodedFrame, device: str = "cpu") -> Pixels:
@@ -39,7 +49,7 @@ def decode(frame: EncodedFrame, device: str = "cpu") -> Pixels:
 
 def decode_background(frame: EncodedFrame, device: str = "cpu") -> Pixels:
     """One frame's background alone at its working size, ``[height, width, 3]``."""
-    return decode(EncodedFrame(frame.width, frame.height, frame.background, ()), device)
+    return decode(replace(frame, boxes=(), objects=b""), device)
 
 
 def to_pixels(pictures: Tensor) -> Pixels:
@@ -49,107 +59,179 @@ def to_pixels(pictures: Tensor) -> Pixels:
 
 
 class LoadedFrames:
-    """Frames whose weights lie on a device."""
+    """Frames whose weights lie on a device.
 
-    def __init__(self, frames: Sequence[EncodedFrame], device: str = "cpu") -> None:
+    Args:
+        frames: of which sizes and boxes are taken.
+        backgrounds: one a frame; ``None`` is black.
+        objects: one a box of each frame; ``None`` adds nothing.
+        device: where to put the networks.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[EncodedFrame],
+        backgrounds: Sequence[Member | None],
+        objects: Sequence[Sequence[Member | None]],
+        device: str = "cpu",
+    ) -> None:
         self.device = device
         self.sizes = [(frame.width, frame.height) for frame in frames]
-        self._backgrounds = _Stacks([frame.background for frame in frames], device)
-        self._objects = _Stacks([item.payload for frame in frames for item in frame.objects], device)
-        boxes = [
-            (item.box.x, item.box.y, item.box.width, item.box.height) for frame in frames for item in frame.objects
-        ]
+        self._backgrounds = _Stacks(backgrounds, device)
+        self._objects = _Stacks([member for of_frame in objects for member in of_frame], device)
+        boxes = [(box.x, box.y, box.width, box.height) for frame in frames for box in frame.boxes]
         self._boxes = torch.tensor(boxes, dtype=torch.float64, device=device).reshape(-1, 4)
-        owners = [index for index, frame in enumerate(frames) for _ in frame.objects]
+        owners = [index for index, frame in enumerate(frames) for _ in frame.boxes]
         self._owners = torch.tensor(owners, dtype=torch.long, device=device)
         self._frame_sizes = torch.tensor(self.sizes, dtype=torch.float64, device=device).reshape(-1, 2)
+        self._pasted = torch.tensor([frame.pasted for frame in frames], dtype=torch.bool, device=device)
+        shared = [each for frame in frames for each in _overlapping(frame.boxes)]
+        self._overlapping = torch.tensor(shared, dtype=torch.bool, device=device)
+        self._any_pasted = any(frame.pasted for frame in frames)
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     @torch.no_grad()
-    def render(self, indices: Sequence[int], width: int, height: int) -> Tensor:
-        """Pictures of some of the frames, each whole frame at this size.
+    def render(
+        self, indices: Sequence[int], width: int, height: int, crop: Window = WHOLE, out: Tensor | None = None
+    ) -> Tensor:
+        """Pictures of some of the frames.
 
         Args:
             indices: which frames; one may stand several times.
             width: of the pictures, in pixels; rendered directly at this size, without resampling.
             height: likewise.
+            crop: what of each frame the picture shows: left, top, right, bottom as parts of its sides.
+            out: where to write them, of the shape that is returned. A training loop that renders batch after batch into
+                the same memory is faster on a CPU, where new memory costs more than the pictures do.
 
         Returns:
             ``[n, 3, height, width]``, float32 from 0 to 1.
         """
         chosen = torch.as_tensor(list(indices), dtype=torch.long, device=self.device)
-        pictures = self.render_backgrounds(chosen, width, height)
-        self._add_residuals(pictures, chosen, (width, height))
-        return pictures.clamp_(0, 1).reshape(len(chosen), height, width, 3).permute(0, 3, 1, 2).contiguous()
+        pictures = torch.empty(len(chosen), 3, height, width, device=self.device) if out is None else out
+        some = max(_FRAME_PIXELS[pictures.device.type] // (width * height), 1)
+        for mine, part in zip(chosen.split(some), pictures.split(some), strict=True):
+            self._render_backgrounds(part, mine, crop)
+            self._add_objects(part, mine, (width, height), crop)
+            part.clamp_(0, 1)
+        return pictures
 
-    def render_backgrounds(self, chosen: Tensor, width: int, height: int) -> Tensor:
-        """Backgrounds alone and not clamped, as residuals are taken from them: ``[n, height * width, 3]``."""
-        return self._backgrounds.evaluate(chosen, grid(width, height, self.device))
+    def render_backgrounds(self, chosen: Tensor, width: int, height: int, crop: Window = WHOLE) -> Tensor:
+        """Backgrounds alone and not clamped, as residuals are taken from them: ``[n, 3, height, width]``."""
+        pictures = torch.empty(len(chosen), 3, height, width, device=self.device)
+        self._render_backgrounds(pictures, chosen, crop)
+        return pictures
 
-    def _add_residuals(self, pictures: Tensor, chosen: Tensor, size: tuple[int, int]) -> None:
-        """Add the mean of the residuals at every covered pixel, in place."""
+    def _render_backgrounds(self, pictures: Tensor, chosen: Tensor, crop: Window) -> None:
+        x = centres(pictures.shape[3], crop[0], crop[2], self.device) * 2 - 1
+        y = centres(pictures.shape[2], crop[1], crop[3], self.device) * 2 - 1
+        self._backgrounds.render_into(pictures, chosen, x[None], y[None])
+
+    def _add_objects(self, pictures: Tensor, chosen: Tensor, size: tuple[int, int], crop: Window) -> None:
+        """Add the mean of the residuals at every covered pixel, or paste the mean of the pixels, in place."""
         # Every object of every chosen frame; a frame that was chosen twice has its objects twice.
-        slots, objects = torch.nonzero(chosen[:, None] == self._owners[None], as_tuple=True)
+        wanted = (chosen[:, None] == self._owners[None]) & self._objects.present[None]
+        slots, objects = torch.nonzero(wanted, as_tuple=True)
         if not len(objects):
             return
         area = size[0] * size[1]
-        total = torch.zeros(len(chosen) * area + 1, 3, device=self.device)  # the last row takes the padding
-        count = torch.zeros(len(chosen) * area + 1, device=self.device)
-        # Boxes of like area together, so that padding stays small.
-        areas = self._boxes[objects, 2] * self._boxes[objects, 3]
-        order = torch.argsort(areas, stable=True)
-        for part in _parts(order, areas[order].tolist()):
-            mine, at = objects[part], slots[part]
-            covered = covered_pixels(self._boxes[mine], self._frame_sizes[self._owners[mine]], size)
-            if not covered.pixel.shape[1]:
-                continue
-            residuals = self._objects.evaluate(mine, covered.coordinates)
-            pixel = torch.where(covered.inside, covered.pixel + at[:, None] * area, len(chosen) * area).flatten()
-            total.index_add_(0, pixel, residuals.reshape(-1, 3))
-            count.index_add_(0, pixel, torch.ones_like(pixel, dtype=count.dtype))
-        pictures += (total / count.clamp(min=1)[:, None])[:-1].reshape(pictures.shape)
+        columns = covered(self._boxes[objects, 0::2], self._frame_sizes[self._owners[objects], 0], size[0], crop[0::2])
+        rows = covered(self._boxes[objects, 1::2], self._frame_sizes[self._owners[objects], 1], size[1], crop[1::2])
+        # Boxes of like sides together, so that padding stays small.
+        order = torch.argsort(rows.count * (size[0] + 1) + columns.count, stable=True)
+        sides = torch.stack([columns.count, rows.count], dim=1)[order].tolist()
+        parts = []
+        for part in _parts(order, sides):
+            across, down = columns.some(part), rows.some(part)
+            if across.index.shape[1] and down.index.shape[1]:
+                inside = down.inside[:, :, None] & across.inside[:, None, :]
+                pixel = down.index[:, :, None] * size[0] + across.index[:, None, :]
+                parts.append((part, across.place, down.place, torch.where(inside, pixel, 0), inside))
+        count = None
+        if bool(self._overlapping[objects].any()):  # how many boxes share a pixel; a pass over the pictures
+            count = torch.zeros(len(chosen) * area, device=self.device)
+            for part, _, _, pixel, inside in parts:
+                flat = pixel + slots[part, None, None] * area
+                count.index_add_(0, flat.flatten(), inside.flatten().to(count.dtype))
+        if self._any_pasted:
+            for part, _, _, pixel, inside in parts:
+                pasted = torch.nonzero(inside & self._pasted[self._owners[objects[part]], None, None], as_tuple=True)
+                flat = pixel[pasted] + slots[part][pasted[0]] * (3 * area)
+                pictures.view(-1).index_fill_(0, (flat + torch.tensor([[0], [area], [2 * area]]).to(flat)).flatten(), 0)
+        colours = torch.arange(3, device=self.device)[:, None, None] * area
+        for part, x, y, pixel, inside in parts:
+            values = torch.empty(len(part), 3, y.shape[1], x.shape[1], device=self.device)
+            self._objects.render_into(values, objects[part], x, y)
+            if count is None:
+                values *= inside[:, None]
+            else:
+                values *= (inside / count[pixel + slots[part, None, None] * area].clamp(min=1))[:, None]
+            place = pixel[:, None] + slots[part, None, None, None] * (3 * area) + colours
+            pictures.view(-1).index_add_(0, place.flatten(), values.flatten())
+
+
+def _overlapping(boxes: Sequence[Box]) -> list[bool]:
+    """Whether each box shares a pixel with another one."""
+    sides = np.array([(b.x, b.y, b.x + b.width, b.y + b.height) for b in boxes], dtype=np.int32).reshape(-1, 4)
+    shared = []
+    for one in sides:  # one after another: thousands of boxes need no table of pairs
+        start, stop = np.maximum(sides[:, :2], one[:2]), np.minimum(sides[:, 2:], one[2:])
+        shared.append(int((start < stop).all(axis=1).sum()) > 1)
+    return shared
 
 
 class _Stacks:
-    """Networks of any groups, evaluated by index."""
+    """Networks of any groups, rendered by index."""
 
-    def __init__(self, payloads: Sequence[bytes], device: str) -> None:
-        members: dict[Hashable, list[int]] = {}
-        networks: list[Network] = []
-        families = []
-        for index, payload in enumerate(payloads):
-            family = family_of(payload)
-            families.append(family)
-            networks.append(family.parse(payload))
-            members.setdefault((family.name, networks[-1].group), []).append(index)
+    def __init__(self, members: Sequence[Member | None], device: str) -> None:
+        groups: dict[Hashable, list[int]] = {}
+        for index, member in enumerate(members):
+            if member:
+                groups.setdefault(member.group, []).append(index)
         self._stacks: list[Stack] = []
-        stack_of, place_in = [0] * len(payloads), [0] * len(payloads)
-        for group in members.values():
+        stack_of, place_in = [-1] * len(members), [0] * len(members)
+        for group in groups.values():
+            inside = [member for index in group if (member := members[index])]
             for place, index in enumerate(group):
                 stack_of[index], place_in[index] = len(self._stacks), place
-            self._stacks.append(families[group[0]].stack([networks[i] for i in group], device))
+            self._stacks.append(inside[0].family.stack([member.network for member in inside], device))
         self._stack_of = torch.tensor(stack_of, dtype=torch.long, device=device)
         self._place_in = torch.tensor(place_in, dtype=torch.long, device=device)
+        self.present = self._stack_of >= 0  # which indices have a network
 
-    def evaluate(self, chosen: Tensor, coordinates: Tensor) -> Tensor:
-        """``[n, points, 3]`` for networks ``chosen [n]`` at ``coordinates [n | 1, points, 2]``."""
-        values = torch.empty(len(chosen), coordinates.shape[1], 3, device=coordinates.device)
+    def render_into(self, pictures: Tensor, chosen: Tensor, x: Tensor, y: Tensor) -> None:
+        """Write networks ``chosen [n]`` at ``x [n | 1, columns]``, ``y [n | 1, rows]`` into ``[n, 3, rows, columns]``;
+        zero where there is no network."""
         stack_of = self._stack_of[chosen]
-        for number, stack in enumerate(self._stacks):
+        for number in stack_of.unique().tolist():
             mine = torch.nonzero(stack_of == number).flatten()
-            if len(mine):
-                at = coordinates if len(coordinates) == 1 else coordinates[mine]
-                values[mine] = stack.evaluate(self._place_in[chosen[mine]], at)
-        return values
+            if number < 0:
+                pictures[mine] = 0
+                continue
+            across = x if len(x) == 1 else x[mine]
+            down = y if len(y) == 1 else y[mine]
+            rendered = self._stacks[number].render(self._place_in[chosen[mine]], across, down)
+            if len(mine) == len(chosen):
+                pictures.copy_(rendered)
+            elif pictures.device.type == "cpu":
+                for place, picture in zip(mine.tolist(), rendered, strict=True):  # many times faster than by index
+                    pictures[place] = picture
+            else:
+                pictures[mine] = rendered
 
 
-def _parts(order: Tensor, areas: Sequence[float]) -> Iterator[Tensor]:
-    """Cut boxes sorted by area so that a part's largest is at most twice its smallest, and its points are bounded."""
-    start = 0
-    for index in range(1, len(areas) + 1):
-        full = index == len(areas) or areas[index] > 2 * areas[start]
-        if full or (index + 1 - start) * areas[index] > _OBJECT_POINTS:
+def _parts(order: Tensor, sides: Sequence[Sequence[int]]) -> Iterator[Tensor]:
+    """Cut boxes, sorted by their rows, so that no part has more padded pixels than are worked on at once."""
+    start, widest = 0, 0
+    for index, (columns, rows) in enumerate(sides):
+        widest = max(widest, columns)
+        # Padding to more than twice the sides of the part's first box is not worth a larger part.
+        first_columns, first_rows = sides[start]
+        # Features are as many as the square of a side: long thin boxes have few pixels and many of those.
+        over = (index - start + 1) * max(widest, rows) ** 2 > _OBJECT_PIXELS
+        if index > start and (over or rows > 2 * first_rows + 8 or columns > 2 * first_columns + 64):
             yield order[start:index]
-            start = index
+            start, widest = index, columns
+    yield order[start:]

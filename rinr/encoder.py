@@ -4,20 +4,26 @@ First all backgrounds are fitted, quantized and coded; then each box's residual 
 so that the object network also mends what quantization did; then all residuals are fitted together.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from rinr.boxes import Box
 from rinr.codec.encoded import EncodedImage
-from rinr.codec.frame import EncodedFrame, EncodedObject
-from rinr.decoder import load, to_pixels
+from rinr.codec.frame import EncodedFrame
+from rinr.decoder import LoadedFrames, to_pixels
 from rinr.frames import Frame, resize
+from rinr.inspection import brief
 from rinr.metrics import frame_psnr
 from rinr.networks.families import family_named
-from rinr.networks.siren import SirenSettings
-from rinr.presets import Preset, encoding_id
+from rinr.networks.payload import Member, write_networks
+from rinr.outcome import Outcome, check_searchable, reach
+from rinr.presets import Preset, Settings, encoding_id
 from rinr.version import CODEC_VERSION
 
 Progress = Callable[[int, int], None]
@@ -26,17 +32,29 @@ Progress = Callable[[int, int], None]
 GROUP = 64
 """Frames that are held in memory at once."""
 
+MOST_REPEATED = 1.5
+"""How many times the area that boxes with networks cover together those networks have in all, at most."""
+
+_MOSTLY_NEW = 0.75
+
 
 def encode(
-    frames: Sequence[Frame], preset: Preset, *, device: str = "cpu", progress: Progress | None = None
+    frames: Sequence[Frame],
+    preset: Preset,
+    *,
+    outcome: Outcome | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> list[EncodedImage]:
     """Fit, quantize and code labelled frames.
 
-    The payloads do not depend on which frames are encoded together.
+    The payloads do not depend on which frames are encoded together, nor, without a time budget, on the machine's speed.
 
     Args:
         frames: of any sizes.
         preset: see :mod:`rinr.presets`.
+        outcome: what each image should come to, for presets whose networks have a step to search; see
+            :mod:`rinr.outcome`.
         device: where to fit, ``cpu`` or ``cuda``.
         progress: told how far it is.
 
@@ -45,9 +63,18 @@ def encode(
 
     Raises:
         FloatingPointError: a fit diverged, at smaller learning rates as well.
+        ValueError: an outcome is asked of a preset that cannot be asked for one.
     """
+    if outcome is not None and outcome.asks:
+        check_searchable(preset)
+        return _encode_by_outcome(frames, preset, outcome, device, progress)
     networks = [preset.background] * len(frames)
-    networks += [preset.object_network(box.area) for frame in frames for box in frame.boxes]
+    networks += [
+        settings
+        for frame in frames
+        for number in boxes_with_networks(frame.boxes, frame.size)
+        if (settings := preset.object_network(frame.boxes[number].area))
+    ]
     count = _Counter(sum(family_named(n.family).work(n) for n in networks), progress)
     encoded: list[EncodedImage] = []
     for start in range(0, len(frames), GROUP):
@@ -69,16 +96,71 @@ def _encode_group(
     frames: Sequence[Frame], preset: Preset, device: str, on_work: Callable[[int], None]
 ) -> list[EncodedImage]:
     started = time.perf_counter()
+    backgrounds = _fit_backgrounds(frames, preset, device, on_work)
+    return _encode_on(frames, backgrounds, preset, device, on_work, started)
+
+
+def _encode_by_outcome(
+    frames: Sequence[Frame], preset: Preset, outcome: Outcome, device: str, progress: Progress | None
+) -> list[EncodedImage]:
+    """One frame after another, each with steps of its own."""
+    name, images = encoding_id(preset, outcome), []
+    for index, frame in enumerate(frames):
+        started = time.perf_counter()
+        image = reach(outcome, preset, _Trials(frame, device))
+        images.append(replace(image, encoding_id=name, fit_seconds=time.perf_counter() - started))
+        if progress:
+            progress(index + 1, len(frames))
+    return images
+
+
+class _Trials:
+    """One frame encoded with one preset after another; those that differ in their objects alone share a background."""
+
+    def __init__(self, frame: Frame, device: str) -> None:
+        self.frame, self.device = frame, device
+        self.backgrounds: dict[Settings, list[Member]] = {}
+
+    def __call__(self, preset: Preset) -> EncodedImage:
+        started, settings = time.perf_counter(), preset.background
+        if settings not in self.backgrounds:
+            self.backgrounds[settings] = _fit_backgrounds([self.frame], preset, self.device, _ignore)
+        (image,) = _encode_on([self.frame], self.backgrounds[settings], preset, self.device, _ignore, started)
+        return image
+
+
+def _ignore(work: int) -> None:
+    pass
+
+
+def _fit_backgrounds(
+    frames: Sequence[Frame], preset: Preset, device: str, on_work: Callable[[int], None]
+) -> list[Member]:
+    family = family_named(preset.background.family)
     small = [_background_picture(frame, preset.background_scale, device) for frame in frames]
-    backgrounds = family_named(preset.background.family).fit(small, preset.background, on_work)
-    bare = [EncodedFrame(*frame.size, background, ()) for frame, background in zip(frames, backgrounds, strict=True)]
-    objects = _fit_residuals(frames, bare, preset, device, on_work)
+    return [Member(family, network) for network in family.fit(small, preset.background, on_work)]
+
+
+def _encode_on(
+    frames: Sequence[Frame],
+    backgrounds: Sequence[Member],
+    preset: Preset,
+    device: str,
+    on_work: Callable[[int], None],
+    started: float,
+) -> list[EncodedImage]:
+    """Fit the objects over fitted backgrounds, code everything, and measure what it decodes to."""
+    bare = [
+        EncodedFrame(*frame.size, write_networks([background]))
+        for frame, background in zip(frames, backgrounds, strict=True)
+    ]
+    objects = _fit_objects(frames, LoadedFrames(bare, backgrounds, [()] * len(frames), device), preset, device, on_work)
     encoded = [
-        EncodedFrame(*frame.size, background, tuple(of_frame))
-        for frame, background, of_frame in zip(frames, backgrounds, objects, strict=True)
+        replace(one, boxes=frame.boxes, objects=write_networks(of_frame), pasted=preset.pasted)
+        for frame, one, of_frame in zip(frames, bare, objects, strict=True)
     ]
     seconds = (time.perf_counter() - started) / len(frames)
-    loaded = load(encoded, device)
+    loaded = LoadedFrames(encoded, backgrounds, objects, device)
     images = []
     for index, (frame, result) in enumerate(zip(frames, encoded, strict=True)):
         decoded = to_pixels(loaded.render([index], *frame.size))[0]
@@ -92,6 +174,8 @@ def _encode_group(
                 source_size=frame.source_size,
                 family=preset.background.family,
                 preset=preset.name,
+                picked=_picked(backgrounds[index], objects[index]),
+                stopped="preset",
                 background_db=background_db,
                 object_db=object_db,
                 fit_seconds=seconds,
@@ -101,35 +185,65 @@ def _encode_group(
     return images
 
 
-def _fit_residuals(
-    frames: Sequence[Frame],
-    bare: Sequence[EncodedFrame],
-    preset: Preset,
-    device: str,
-    on_work: Callable[[int], None],
-) -> list[list[EncodedObject]]:
-    """One residual network a box: original minus decoded background, from -1 to 1, not clamped."""
-    by_settings: dict[SirenSettings, list[tuple[int, int]]] = {}
-    residuals: dict[tuple[int, int], Tensor] = {}
-    loaded = load(bare, device)
+def _picked(background: Member, objects: Sequence[Member | None]) -> str:
+    return brief([background]) + (f"; objects {brief(objects)}" if objects else "")
+
+
+def _fit_objects(
+    frames: Sequence[Frame], backgrounds: LoadedFrames, preset: Preset, device: str, on_work: Callable[[int], None]
+) -> list[list[Member | None]]:
+    """One network a box: of the residual, original minus decoded background, from -1 to 1 and not clamped, or, where
+    objects are pasted, of the pixels themselves."""
+    by_settings: dict[Settings, list[tuple[int, int]]] = {}
+    targets: dict[tuple[int, int], Tensor] = {}
+    shares: dict[tuple[int, int], float] = {}
+    members: list[list[Member | None]] = [[None] * len(frame.boxes) for frame in frames]
     for index, frame in enumerate(frames):
-        if not frame.boxes:
+        if not (frame.boxes and preset.objects):
             continue
-        width, height = frame.size
-        # One at a time: how a product rounds may depend on its batch, and payloads must not.
-        background = loaded.render_backgrounds(torch.tensor([index], device=device), width, height)
-        residual = _unit(frame, device) - background.reshape(height, width, 3)
-        for number, box in enumerate(frame.boxes):
-            residuals[index, number] = residual[box.slices]
-            by_settings.setdefault(preset.object_network(box.area), []).append((index, number))
-    payloads: dict[tuple[int, int], bytes] = {}
+        target = _unit(frame, device)
+        if not preset.pasted:
+            # One at a time: how a product rounds may depend on its batch, and payloads must not.
+            (background,) = backgrounds.render_backgrounds(torch.tensor([index], device=device), *frame.size)
+            target = target - background.permute(1, 2, 0)
+        fitted = boxes_with_networks(frame.boxes, frame.size)
+        pixels = sum(frame.boxes[number].area for number in fitted)
+        for number in fitted:
+            box = frame.boxes[number]
+            if settings := preset.object_network(box.area):
+                # Of a crowd each box is a part of the object PSNR; its root still looks after the small ones.
+                shares[index, number] = math.sqrt(box.area / pixels)
+                targets[index, number] = target[box.slices]
+                by_settings.setdefault(settings, []).append((index, number))
     for settings, keys in by_settings.items():
-        fitted = family_named(settings.family).fit([residuals[key] for key in keys], settings, on_work)
-        payloads.update(zip(keys, fitted, strict=True))
-    return [
-        [EncodedObject(box, payloads[index, number]) for number, box in enumerate(frame.boxes)]
-        for index, frame in enumerate(frames)
-    ]
+        family = family_named(settings.family)
+        networks = family.fit([targets[key] for key in keys], settings, on_work, shares=[shares[key] for key in keys])
+        for (index, number), network in zip(keys, networks, strict=True):
+            members[index][number] = Member(family, network)
+    return members
+
+
+def boxes_with_networks(boxes: Sequence[Box], size: tuple[int, int]) -> list[int]:
+    """Which boxes get a network: those that cover pixels which no other covers, the largest first.
+
+    A box whose pixels lie in others is sharp already. In crowds of boxes that lie over each other, a box that would
+    mostly pay for the same pixels again gets none either, so that all of them cost about one picture of their union.
+    """
+    order = sorted(range(len(boxes)), key=lambda index: (-boxes[index].area, index))
+    covered = np.zeros((size[1], size[0]), dtype=bool)
+    kept: set[int] = set()
+    area = union = 0
+    for mostly_new in (True, False):  # first those that hardly overlap, then those that fill the gaps between them
+        for index in order:
+            box = boxes[index]
+            there = covered[box.slices]
+            new = box.area - int(np.count_nonzero(there))
+            enough = new >= _MOSTLY_NEW * box.area if mostly_new else new > 0
+            if enough and area + box.area <= MOST_REPEATED * (union + new):
+                there[:] = True
+                kept.add(index)
+                area, union = area + box.area, union + new
+    return sorted(kept)
 
 
 def _background_picture(frame: Frame, scale: int, device: str) -> Tensor:

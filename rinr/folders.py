@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rinr.frames import Frame, ImageError, working_frame
-from rinr.labels import ImageLabels, LabelError, parse_coco
+from rinr.labels import ImageLabels, LabelError, image_id, labels_id, parse_coco
 
 LABELS_FILE = "annotations.json"
 JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -31,6 +31,11 @@ class LabelledFolder:
     def name(self) -> str:
         """The folder's own name."""
         return self.path.resolve().name
+
+    def ids(self, file: Path) -> tuple[str, str]:
+        """``(image_id, labels_id)`` of one of the files, which is not opened as a picture."""
+        labels = self.labels.get(file.relative_to(self.path).as_posix())
+        return image_id(file.read_bytes()), labels_id(labels.boxes if labels else ())
 
     def frame(self, file: Path) -> Frame:
         """The working frame of one of the files.

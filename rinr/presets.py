@@ -2,19 +2,29 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
+from rinr.networks.codecs import MAX_QUALITY, MAX_SCALE, CodecSettings
+from rinr.networks.cosine import CosineSettings
 from rinr.networks.fitting import Schedule
-from rinr.networks.siren import Shape, SirenSettings
+from rinr.networks.siren import SirenSettings
+from rinr.networks.siren_coding import Shape
 from rinr.version import CODEC_VERSION
+
+if TYPE_CHECKING:
+    from rinr.outcome import Outcome
+
+Settings = SirenSettings | CosineSettings | CodecSettings
 
 
 @dataclass(frozen=True)
 class ObjectClass:
-    """Settings of the residual networks of boxes up to an area; ``None``: of all larger ones."""
+    """Settings of the object networks of boxes up to an area; ``None``: of all larger ones."""
 
     max_area: int | None
-    network: SirenSettings
+    network: Settings
 
 
 @dataclass(frozen=True)
@@ -25,17 +35,19 @@ class Preset:
         name: as users write it.
         background: the background network.
         background_scale: the background is fitted to the frame with its sides divided by this.
-        objects: by rising area; the last one has none.
+        objects: by rising area; the last one has none. Empty: boxes have no networks of their own.
+        pasted: whether object networks fit pixels that replace the background; otherwise residuals.
     """
 
     name: str
-    background: SirenSettings
+    background: Settings
     background_scale: int
     objects: tuple[ObjectClass, ...]
+    pasted: bool = False
 
-    def object_network(self, area: int) -> SirenSettings:
-        """The settings for a box of this many pixels."""
-        return next(c.network for c in self.objects if c.max_area is None or area <= c.max_area)
+    def object_network(self, area: int) -> Settings | None:
+        """The settings for a box of this many pixels; ``None``: it has no network of its own."""
+        return next((c.network for c in self.objects if c.max_area is None or area <= c.max_area), None)
 
 
 # The released code's setting: every pixel, every step, a constant rate.
@@ -60,41 +72,111 @@ PAPER = Preset(
 )
 
 
-def _fast_object(
-    width: int, layers: int, omega: float, steps: int, pixels: int, learning_rate: float = 1e-2
+def _siren(
+    shape: tuple[int, int], omegas: tuple[float, float], price: float, steps: int, pixels: int, rate: float
 ) -> SirenSettings:
-    # A small box holds few pixels, and so low frequencies. Half or twice these omegas cost 1.5 dB, three times 5 dB.
-    # 7 bits in place of 8 save a seventh of the bytes and cost 2.5 dB: rounding comes after the fit.
-    schedule = Schedule(steps, learning_rate, decay=True, pixels=pixels)
-    return SirenSettings(Shape(width, layers), omega=omega, bits=8, schedule=schedule)
+    first, hidden = omegas
+    return SirenSettings(
+        Shape(*shape),
+        omega=hidden,
+        bits=12,  # a cap that no weight comes near: the price of bits decides
+        schedule=Schedule(steps, rate, decay=True, pixels=pixels),
+        first_omega=first,
+        price=price,
+    )
 
 
-# The alternatives stand in docs/results.md, measured by benchmarks/preset_choices.py.
-FAST = Preset(
-    name="fast",
-    background=SirenSettings(
-        Shape(20, 4),  # 963 weights, about 0.8 kB coded
-        omega=15,  # level with 20; 10 costs 0.2 dB, 30 costs 0.3 dB
-        bits=8,  # 7 bits cost 0.8 dB, 6 cost 2.7: rounding comes after the fit
-        # Few pixels and many steps: no worse than 8,192 pixels at 2e-3, which take four times as long.
-        schedule=Schedule(steps=1_500, learning_rate=4e-3, decay=True, pixels=2_048),
-    ),
-    background_scale=2,  # no worse than the whole frame, and a quarter of the pixels to hold
+SIREN_PRESET = Preset(
+    name="siren",
+    # Deep and narrow: at 1.05 kB 20x6 is 0.1 dB above 24x5 and 0.3 above 28x4; wider ones cost more than they give.
+    # Omegas of 25 and 12, at this rate, are level with 30 and 10 at 6e-3 (1 % fewer bytes); 40 and 8 are 0.4 dB worse,
+    # and at 1.2e-2 some fits lose 2 dB.
+    background=_siren((20, 6), (25, 12), price=2.5e-7, steps=2_000, pixels=1_536, rate=8e-3),
+    background_scale=2,  # the whole frame is 0.1 dB worse: a network this small has no use for its finest pixels
     objects=(
-        ObjectClass(300, _fast_object(10, 4, 6, 500, 512)),  # crowds of tiny boxes: about 0.25 kB each
-        ObjectClass(1_000, _fast_object(14, 4, 8, 600, 1_024)),  # 0.5 kB
-        ObjectClass(3_000, _fast_object(18, 4, 8, 600, 1_024)),  # 0.7 kB
-        ObjectClass(10_000, _fast_object(24, 4, 10, 600, 1_024)),  # 1.2 kB
-        # 3 kB: large textured boxes are the weak point. Five layers at 15 do not bear a rate of 1e-2: it costs 6 dB.
-        ObjectClass(None, _fast_object(32, 5, 15, 700, 2_048, learning_rate=4e-3)),
+        ObjectClass(400, _siren((12, 4), (8, 6), price=4e-7, steps=600, pixels=1_024, rate=1e-2)),
+        ObjectClass(1_200, _siren((18, 4), (12, 8), price=5e-7, steps=800, pixels=1_024, rate=1e-2)),
+        ObjectClass(3_500, _siren((24, 5), (20, 10), price=3e-7, steps=800, pixels=1_024, rate=8e-3)),
+        ObjectClass(10_000, _siren((28, 5), (20, 10), price=5e-8, steps=1_000, pixels=1_536, rate=6e-3)),
+        # Large textured boxes are the weak point. They do not bear a rate of 8e-3, nor a price under which most of what
+        # they hold is not worth its bits: fits then collapse to nothing.
+        ObjectClass(None, _siren((36, 5), (25, 10), price=1e-8, steps=800, pixels=2_048, rate=4e-3)),
     ),
 )
 
-PRESETS = (FAST, PAPER)
+FAST = Preset(
+    name="fast",
+    background=_siren((20, 4), (30, 10), price=3e-7, steps=1_000, pixels=1_024, rate=1e-2),
+    background_scale=2,
+    objects=(
+        ObjectClass(400, _siren((12, 4), (8, 6), price=4e-7, steps=300, pixels=512, rate=1e-2)),
+        ObjectClass(1_200, _siren((16, 4), (12, 8), price=3e-7, steps=350, pixels=768, rate=1e-2)),
+        ObjectClass(3_500, _siren((20, 5), (20, 10), price=2e-7, steps=400, pixels=768, rate=1e-2)),
+        ObjectClass(10_000, _siren((24, 5), (20, 10), price=5e-8, steps=400, pixels=1_024, rate=6e-3)),
+        ObjectClass(None, _siren((28, 5), (25, 10), price=1e-8, steps=400, pixels=1_024, rate=5e-3)),
+    ),
+)
+
+
+def _cosine(
+    name: str,
+    background_step: float,
+    object_step: float,
+    background_tiles: tuple[int, ...],
+    object_tiles: tuple[int, ...],
+    sweeps: int = 4,
+    object_overlap: float = 0.06,
+    waves: int = 16,
+) -> Preset:
+    """A preset of cosine networks throughout; its alternatives stand in docs/results.md."""
+    background = CosineSettings(
+        step=background_step,
+        tiles=background_tiles,
+        overlap=0.12,  # none costs 9 % more bytes at equal PSNR; 0.2 costs 2 %
+        waves=waves,  # more are rounded away at these steps, and cost time
+        trade=0.11,  # 0.07 to 0.15 lie within 2 %
+        sweeps=sweeps,  # two cost 2 % more bytes than four, eight save 1 %
+        axes=True,  # colour axes of the picture's own save 4 % for three bytes
+        offset=True,
+    )
+    objects = CosineSettings(
+        step=object_step,
+        tiles=object_tiles,
+        overlap=object_overlap,
+        waves=24,
+        trade=0.13,
+        sweeps=max(sweeps - 1, 2),
+    )
+    return Preset(name, background, 1, (ObjectClass(None, objects),))
+
+
+# A tile size chosen for each picture saves 7 % of the background and 4 % of the objects over the best single one.
+_MANY, _SOME = (48, 64, 80, 96, 128), (12, 16, 24)
+
+# About 25.5 and 32 dB on frames from drones, where two-stream codecs with their smallest files stand.
+BALANCED = _cosine("balanced", 520, 33, _MANY, _SOME)
+# The same quality in the least time: one tile size, two sweeps, no overlap of objects' tiles.
+INSTANT = _cosine("instant", 520, 33, (64,), (16,), sweeps=2, object_overlap=0.0)
+# Where every byte counts.
+SMALL = _cosine("small", 830, 52, _MANY, _SOME)
+
+# Near the paper's 34.6 / 35.7 dB. AVIF needs fewer bytes here: see docs/results.md.
+FINE = _cosine("fine", 36, 20, (32, 48), _SOME, waves=32)
+
+PRESETS = (BALANCED, INSTANT, SMALL, FINE, SIREN_PRESET, FAST, PAPER)
+
+
+_CODEC, _NUMBER = "(jpeg|webp|avif)", "([0-9]{1,3})"
+_CODEC_PRESET = re.compile(rf"{_CODEC}:{_NUMBER}(?:/{_NUMBER})?(?:\+(?:{_CODEC}:)?{_NUMBER}(?:/{_NUMBER})?)?")
+CODEC_GRAMMAR = (
+    "an image codec, CODEC:QUALITY[/SCALE][+[CODEC:]QUALITY[/SCALE]] with CODEC jpeg, webp or avif: webp:10 is the "
+    "whole frame at quality 10, webp:10/4 at a quarter of its sides, webp:10/4+80 with the boxes' crops at quality 80 "
+    "pasted over it"
+)
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name.
+    """The preset of this name, or the one that a codec's name spells out (:data:`CODEC_GRAMMAR`).
 
     Raises:
         ValueError: there is none; the message lists those there are.
@@ -102,10 +184,46 @@ def find_preset(name: str) -> Preset:
     for preset in PRESETS:
         if preset.name == name:
             return preset
-    raise ValueError(f"no preset is named {name!r}; there are {', '.join(p.name for p in PRESETS)}")
+    if parts := _CODEC_PRESET.fullmatch(name):
+        return _codec_preset(name, *parts.groups())
+    raise ValueError(f"no preset is named {name!r}; there are {', '.join(p.name for p in PRESETS)}, or {CODEC_GRAMMAR}")
 
 
-def encoding_id(preset: Preset) -> str:
-    """Names an encoding: 16 hexadecimal digits of the SHA-256 of codec version and every setting."""
-    settings = json.dumps([CODEC_VERSION, asdict(preset)], sort_keys=True, separators=(",", ":"))
+def codec_preset(background: CodecSettings, crops: CodecSettings | None = None) -> Preset:
+    """The frame as a file of an image codec and, where asked for, one file a box, pasted over it."""
+    name = _codec_name(background)
+    if crops is None:
+        return Preset(name, background, 1, ())
+    of_crops = _codec_name(crops)
+    name += "+" + (of_crops.partition(":")[2] if crops.family == background.family else of_crops)
+    return Preset(name, background, 1, (ObjectClass(None, crops),), pasted=True)
+
+
+def _codec_preset(
+    name: str,
+    family: str,
+    quality: str,
+    scale: str | None,
+    crop_family: str | None,
+    crop_quality: str | None,
+    crop_scale: str | None,
+) -> Preset:
+    background = CodecSettings(family, int(quality), int(scale or 1))
+    crops = CodecSettings(crop_family or family, int(crop_quality), int(crop_scale or 1)) if crop_quality else None
+    for each in (background, crops):
+        if each and not (each.quality <= MAX_QUALITY and 1 <= each.scale <= MAX_SCALE):
+            raise ValueError(
+                f"preset {name!r}: qualities are 0 to {MAX_QUALITY}, scales 1 to {MAX_SCALE}; it is {CODEC_GRAMMAR}"
+            )
+    return codec_preset(background, crops)
+
+
+def _codec_name(settings: CodecSettings) -> str:
+    return f"{settings.family}:{settings.quality}" + (f"/{settings.scale}" if settings.scale > 1 else "")
+
+
+def encoding_id(preset: Preset, outcome: "Outcome | None" = None) -> str:
+    """Names an encoding: 16 hexadecimal digits of the SHA-256 of codec version, every setting and what was asked."""
+    asked = [asdict(outcome)] if outcome is not None and outcome.asks else []
+    settings = json.dumps([CODEC_VERSION, asdict(preset), *asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(settings.encode()).hexdigest()[:16]

@@ -233,6 +233,8 @@ class Store:
                         # Only a table of one chunk keeps the order of its rows.
                         pa.Table.from_pylist(lacking, schema=layout.schema).combine_chunks(),
                         mode="append",
+                        # Stores of earlier versions lack columns that were added since.
+                        schema_mode="merge" if _lacking(layout.schema.names, table) else None,
                         writer_properties=_writer_properties(layout),
                         commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
                     )
@@ -252,7 +254,11 @@ class Store:
             table = self._opened(layout)
             if table is None:
                 return schema.empty_table()
-            return _scanned(table, wanted, where).cast(schema)
+            lacking = _lacking(wanted, table)
+            found = _scanned(table, [name for name in wanted if name not in lacking], where)
+            for name in lacking:  # written before the column was: nothing is known
+                found = found.append_column(name, pa.nulls(len(found), schema.field(name).type))
+            return found.select(wanted).cast(schema)
 
     def _opened(self, layout: Layout) -> DeltaTable | None:
         try:
@@ -317,6 +323,12 @@ def _scanned(table: DeltaTable, columns: Sequence[str], where: pc.Expression | N
         dataset = table.to_pyarrow_dataset(filesystem=pa_fs.SubTreeFileSystem(folder, file_system))
         return dataset.to_table(columns=list(columns), filter=where)
     return table.to_pyarrow_dataset().to_table(columns=list(columns), filter=where, use_threads=False)
+
+
+def _lacking(columns: Sequence[str], table: DeltaTable) -> list[str]:
+    """Columns that a table does not have."""
+    there = {field.name for field in table.schema().fields}
+    return [name for name in columns if name not in there]
 
 
 def _present(layout: Layout, table: DeltaTable, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:

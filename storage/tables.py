@@ -1,16 +1,17 @@
 """The weight store's four tables: their columns, their keys and what one row of each is."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from rinr.codec.encoded import EncodedImage
-from rinr.shard import OBJECT, frame_columns
+from rinr.codec.frame import pack_frame
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(pa.string())
+_OBJECT = pa.struct([("label", pa.string()), *((name, pa.int32()) for name in ("x", "y", "width", "height"))])
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ IMAGES = Layout(
             ("source_height", pa.int32()),
             ("family", pa.string()),
             ("preset", pa.string()),
-            ("background", pa.binary()),
-            ("objects", pa.list_(OBJECT)),
+            ("picked", pa.string()),
+            ("stopped", pa.string()),
+            ("payload", pa.binary()),
+            ("objects", pa.list_(_OBJECT)),
             ("bytes_total", pa.int64()),
             ("bytes_background", pa.int64()),
             ("bytes_objects", pa.int64()),
@@ -261,7 +264,7 @@ class Summary:
 
 def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
     """An encoded image as a row of ``images``."""
-    frame = image.frame
+    frame, payload = image.frame, pack_frame(image.frame)
     return {
         "image_id": image.image_id,
         "labels_id": image.labels_id,
@@ -270,16 +273,22 @@ def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
         "source_height": image.source_size[1],
         "family": image.family,
         "preset": image.preset,
-        "bytes_total": frame.bytes_total,
+        "picked": image.picked,
+        "stopped": image.stopped,
+        "bytes_total": len(payload),
         "bytes_background": frame.bytes_background,
         "bytes_objects": frame.bytes_objects,
-        "bytes_overhead": frame.bytes_overhead,
+        "bytes_overhead": len(payload) - frame.bytes_background - frame.bytes_objects,
         "background_db": image.background_db,
         "object_db": image.object_db,
         "fit_seconds": image.fit_seconds,
         "codec_version": image.codec_version,
         "created_at": created_at,
-    } | frame_columns(frame)
+        "width": frame.width,
+        "height": frame.height,
+        "payload": payload,
+        "objects": [asdict(box) for box in frame.boxes],
+    }
 
 
 def source_row(source: Source) -> dict[str, Any]:

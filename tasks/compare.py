@@ -26,6 +26,9 @@ FRAMES = 48
 
 MOSAIC_FRAMES = 6
 
+CONTROLS = ("jpeg:90", "jpeg:5+75", "webp:10/4+80")
+"""What they are compared with: those of `rinr bench` that take no time."""
+
 
 @dataclass(frozen=True)
 class ComparedRow:
@@ -75,7 +78,7 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
 
     torch.set_num_threads(1)  # the devices train meanwhile
     chosen = _chosen_frames(fleet, Store(store), preset)
-    rows = compare([(c.frame, c.captured_bytes, c.encoded) for c in chosen], f"Residual-INR, {preset}")
+    rows = compare([(c.frame, c.captured_bytes) for c in chosen], {preset: [c.encoded for c in chosen]}, CONTROLS)
     comparison = Comparison(
         len(chosen),
         tuple(ComparedRow(row.name, row.bytes_a_frame, row.background_db, row.object_db) for row in rows),

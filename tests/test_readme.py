@@ -17,7 +17,14 @@ def test_the_example_runs():
 
 
 def test_the_links_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/store.md", "docs/results.md"):
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/store.md",
+        "docs/format.md",
+        "docs/results.md",
+    ):
         text = (ROOT / page).read_text()
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             if not target.startswith("http"):

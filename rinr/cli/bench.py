@@ -10,59 +10,129 @@ import typer
 from rich.table import Table
 
 from rinr.accelerator import torch_device
-from rinr.cli.console import fail, out, progress_bar
-from rinr.controls import Row, compare
+from rinr.cli.console import fail, note, out, progress_bar
+from rinr.controls import CONTROLS, Row, compare
+from rinr.curves import Curve, compared, controls, draw, ladder, point
 from rinr.encoder import encode
+from rinr.files import write_whole
 from rinr.folders import FolderError, frames_of, labelled_folders
 from rinr.frames import Frame
-from rinr.presets import find_preset
+from rinr.presets import Preset, find_preset
 
 
 def bench(
     folders: Annotated[list[Path], typer.Argument(help="Folders of JPEGs with annotations.json.")],
-    preset: Annotated[str, typer.Option(help="How ours are encoded.")] = "fast",
+    preset: Annotated[
+        list[str] | None, typer.Option(help="How ours are encoded; may be given several times. Default: balanced.")
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames a folder at most, evenly spread.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    curves: Annotated[
+        Path | None,
+        typer.Option(help="Write rate-distortion curves here: curves.png and curves.json, with BD-rates."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Bytes and PSNR of the captured JPEG, JPEG 90, two-stream JPEG and ours, as means over the same frames.
+    """Bytes and PSNR of the captured JPEG, of image codecs and of ours, over the same frames.
 
     Bytes are all that would travel: headers, boxes and labels included. Object PSNR is measured over the union of the
-    boxes, background PSNR outside it.
+    boxes, background PSNR outside it. Two-stream codecs send the frame at low quality and a sharp crop a box.
 
     Exit codes: 0 all done; 1 failed; 2 wrong usage.
     """
     try:
-        chosen, place = find_preset(preset), torch_device(device)
+        chosen = {name: find_preset(name) for name in preset or ["balanced"]}
+        place = torch_device(device)
         found = [each for folder in folders for each in labelled_folders(folder)]
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
-    read = [
-        (frame, file.stat().st_size)
-        for folder in found
-        for file, frame in frames_of(folder, frames)
-        if isinstance(frame, Frame)
-    ]
+    if curves:
+        _prepare(curves)
+    read: list[tuple[Frame, int]] = []
+    for folder in found:
+        for file, frame in frames_of(folder, frames):
+            if isinstance(frame, Frame):
+                read.append((frame, file.stat().st_size))
+            else:
+                note(f"left out: {frame}")
     if not read:
         raise fail("none of the files can be read as a picture")
-    with progress_bar(f"encoding {len(read)} frames") as tell:
-        images = encode([frame for frame, _ in read], chosen, device=place, progress=tell)
-    rows = compare(
-        [(frame, size, image.frame) for (frame, size), image in zip(read, images, strict=True)], f"ours, {preset}"
-    )
+    pictures = [frame for frame, _ in read]
+    ours = {}
+    for name, each in chosen.items():
+        with progress_bar(f"encoding {len(read)} frames, {name}") as tell:
+            ours[name] = [image.frame for image in encode(pictures, each, device=place, progress=tell)]
+    with progress_bar("encoding controls") as tell:
+        rows = compare(read, ours, CONTROLS, tell)
+    drawn = _curves(list(chosen.values()), pictures, place) if curves else []
+    if curves:
+        title = f"{len(read)} frames of {', '.join(folder.name for folder in found)}"
+        write_whole(curves / "curves.png", draw(drawn, title))
+        write_whole(curves / "curves.json", json.dumps([asdict(curve) for curve in drawn], indent=1).encode())
     if as_json:
-        print(json.dumps({"preset": preset, "rows": [asdict(row) for row in rows]}))
+        told = {"presets": list(chosen), "rows": [asdict(row) for row in rows]}
+        print(json.dumps(told | ({"curves": [asdict(curve) for curve in drawn]} if curves else {})))
         return
-    out.print(table(rows, f"{len(read)} frames, folders: {len(found)}, preset: {preset}"))
+    out.print(table(rows, f"{len(read)} frames, folders: {len(found)}; mean (median)"))
+    if curves:
+        out.print(rates(drawn))
+        out.print(f"curves are in {curves}")
 
 
 def table(rows: Sequence[Row], title: str) -> Table:
     """A comparison for people."""
     drawn = Table(title=title)
     drawn.add_column("")
-    for name in ("bytes a frame", "background", "object"):
+    for name in ("bytes a frame", "background dB", "object dB"):
         drawn.add_column(name, justify="right")
     for row in rows:
-        values = [f"{value:.2f} dB" if value is not None else "–" for value in (row.background_db, row.object_db)]
-        drawn.add_row(row.name, f"{row.bytes_a_frame:,.0f}", *values)
+        drawn.add_row(
+            row.name,
+            f"{row.bytes_a_frame:,.0f} ({row.median_bytes:,.0f})",
+            _mean_and_median(row.background_db, row.median_background_db),
+            _mean_and_median(row.object_db, row.median_object_db),
+        )
     return drawn
+
+
+def rates(curves: Sequence[Curve]) -> Table:
+    """BD-rates for people."""
+    drawn = Table(title="BD-rate: bytes against two-stream JPEG at equal PSNR")
+    drawn.add_column("")
+    for name in ("background", "object"):
+        drawn.add_column(name, justify="right")
+    for curve in curves:
+        cells = (curve.background_bd_rate, curve.object_bd_rate)
+        drawn.add_row(curve.name, *("–" if cell is None else f"{cell:+.0f} %" for cell in cells))
+    return drawn
+
+
+def _mean_and_median(mean: float | None, median: float | None) -> str:
+    return "–" if mean is None else f"{mean:.2f} ({median:.2f})"
+
+
+def _prepare(folder: Path) -> None:
+    """Fail before the work is done and not after it."""
+    try:
+        import matplotlib  # noqa: F401
+
+        folder.mkdir(parents=True, exist_ok=True)
+    except ImportError:
+        raise fail("--curves needs matplotlib: pip install 'residual-inr[train]'") from None
+    except OSError as error:
+        raise fail(f"cannot write curves to {folder}: {error}") from None
+
+
+def _curves(ours: Sequence[Preset], frames: Sequence[Frame], device: str) -> list[Curve]:
+    ladders = controls() | {f"ours, {preset.name}": ladder(preset) for preset in ours}
+    total = sum(len(rungs) for rungs in ladders.values())
+    done, curves = 0, []
+    with progress_bar("encoding curves") as tell:
+        for name, rungs in ladders.items():
+            points = []
+            for rung in rungs:
+                points.append(point(rung, frames, device))
+                done += 1
+                tell(done, total)
+            curves.append(Curve(name, tuple(points)))
+    return compared(curves)

@@ -9,6 +9,7 @@ from rinr.cli.decode import decode
 from rinr.cli.demo import demo, stop, ui
 from rinr.cli.encode import encode
 from rinr.cli.info import info
+from rinr.cli.inspect import inspect
 from rinr.cli.mosaic import mosaic
 from rinr.version import __version__
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, decode, info, mosaic, bench, demo, ui, stop):
+for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
     app.command()(command)
 
 

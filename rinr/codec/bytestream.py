@@ -36,6 +36,10 @@ class Reader:
         self.position += count
         return self.data[self.position - count : self.position]
 
+    def rest(self) -> bytes:
+        """All bytes that are left."""
+        return self.take(self.end - self.position, "the rest")
+
     def u8(self, field: str, low: int = 0, high: int = 255) -> int:
         """One byte within bounds."""
         return self.uint(1, field, low, high)

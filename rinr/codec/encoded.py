@@ -17,6 +17,9 @@ class EncodedImage:
         source_size: ``(width, height)`` of the upright captured picture, in pixels.
         family: the network family of the background and objects.
         preset: the preset's name.
+        picked: the networks that were picked, for people: ``cosine step 480 tile 80; objects cosine step 30 tile 16``.
+        stopped: why the search for them ended: ``preset`` where there was none, or what was asked and came of it. An
+            encoding whose ``stopped`` starts with ``max-seconds`` depends on the machine's speed.
         background_db: PSNR outside the boxes, in dB; ``None`` where boxes cover all.
         object_db: PSNR over the union of the boxes, in dB; ``None`` without boxes.
         fit_seconds: wall time of the group's fit divided by its images.
@@ -30,6 +33,8 @@ class EncodedImage:
     source_size: tuple[int, int]
     family: str
     preset: str
+    picked: str
+    stopped: str
     background_db: float | None
     object_db: float | None
     fit_seconds: float

@@ -9,8 +9,10 @@ between neighbours is ``(1 - 2**(-(code - 64) / 4)) ** (2 k - 1)``; 128 flat. In
 their high 8 bits are coded under the model, the low ones flat.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import constriction
@@ -123,3 +125,139 @@ def _code_lengths(top: int) -> npt.NDArray[np.float64]:
     """Bits a symbol, ``[models, symbols]``."""
     tables = np.stack([_frequencies(top, model) for model in range(MODELS)]).astype(np.float64)
     return np.asarray(-np.log2(tables / tables.sum(axis=1, keepdims=True)))
+
+
+GEOMETRIC_TOP = 2048
+"""The largest magnitude of a symbol under a geometric model chosen by its mean."""
+
+
+class GeometricEncoder:
+    """Writes one stream of symbols under geometric models that are chosen by expected magnitude.
+
+    :class:`GeometricDecoder` and :class:`GeometricMeter` have the same methods, so that one walk over what is to be
+    coded writes, reads and measures. Expected magnitudes are in 256ths and integers: both ends must choose alike.
+    """
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def signed(self, values: Integers, mean: int) -> Integers:
+        """Code values from -2048 to 2048 whose magnitude is expected to be ``mean / 256``; gives them back."""
+        self._coder.encode(values + GEOMETRIC_TOP, _signed_model(_CODES[bisect_right(_SIGNED_BOUNDS, mean)]))
+        return values
+
+    def unsigned(self, value: int, mean: int) -> int:
+        """Code a value from 0 to 2048 that is expected to be ``mean / 256``; gives it back."""
+        self._coder.encode(value, _unsigned_model(_CODES[bisect_right(_UNSIGNED_BOUNDS, mean)]))
+        return value
+
+    def flat(self, values: Integers, bits: int) -> Integers:
+        """Code values of so many bits, all alike; gives them back."""
+        if bits:
+            self._coder.encode(values, _flat_model(bits))
+        return values
+
+    def finish(self) -> bytes:
+        """The stream. The coder works in words of four bytes; zero bytes at the end are put back when decoding."""
+        return bytes(self._coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0"))
+
+
+class GeometricDecoder:
+    """Reads one stream: the mirror image of :class:`GeometricEncoder`. Values given to it only say how many to read.
+
+    Raises:
+        PayloadError: in any method, where the stream does not hold what is asked.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        padded = data + b"\0" * (-len(data) % 4)
+        self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, dtype="<u4").astype(np.uint32))
+
+    def signed(self, values: Integers, mean: int) -> Integers:
+        """The next values from -2048 to 2048."""
+        return self._take(_signed_model(_CODES[bisect_right(_SIGNED_BOUNDS, mean)]), len(values)) - GEOMETRIC_TOP
+
+    def unsigned(self, value: int, mean: int) -> int:
+        """The next value from 0 to 2048."""
+        return int(self._take(_unsigned_model(_CODES[bisect_right(_UNSIGNED_BOUNDS, mean)]), 1)[0])
+
+    def flat(self, values: Integers, bits: int) -> Integers:
+        """The next values of so many bits."""
+        return self._take(_flat_model(bits), len(values)) if bits else np.zeros_like(values)
+
+    def expect_end(self) -> None:
+        """Refuse a stream that holds more than was taken."""
+        if not self._coder.maybe_exhausted():
+            raise PayloadError("coded weights: bytes left over at the end of the stream")
+
+    def _take(self, model: Any, count: int) -> Integers:
+        try:
+            return np.asarray(self._coder.decode(model, count), dtype=np.int32)
+        except (ValueError, AssertionError, RuntimeError) as error:
+            raise PayloadError(f"coded weights: the stream does not decode: {error}") from None
+
+
+class GeometricMeter:
+    """Adds up ideal code lengths in place of writing: ``bits``."""
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def signed(self, values: Integers, mean: int) -> Integers:
+        """Add what :meth:`GeometricEncoder.signed` would cost."""
+        self.bits += float(_signed_lengths(_CODES[bisect_right(_SIGNED_BOUNDS, mean)])[np.abs(values)].sum())
+        return values
+
+    def unsigned(self, value: int, mean: int) -> int:
+        """Add what :meth:`GeometricEncoder.unsigned` would cost."""
+        self.bits += float(_unsigned_lengths(_CODES[bisect_right(_UNSIGNED_BOUNDS, mean)])[value])
+        return value
+
+    def flat(self, values: Integers, bits: int) -> Integers:
+        """Add so many bits a value."""
+        self.bits += len(values) * bits
+        return values
+
+
+def _ratio(code: int) -> int:
+    return _ONE - (_QUARTER_OCTAVES[code % 4] >> (code // 4))
+
+
+def _bounds(means: Sequence[int]) -> list[int]:
+    """Expected magnitudes, in 256ths, from which the next code's model fits better."""
+    return [(low + high) // 2 for low, high in pairwise(means)]
+
+
+# Code 0 allows nothing but zeros, so that one surprise would cost as much as twenty weights.
+_CODES = range(1, 45)
+_SIGNED_BOUNDS = _bounds([512 * _ratio(c) * _ONE // (_ONE * _ONE - _ratio(c) ** 2) for c in _CODES])
+_UNSIGNED_BOUNDS = _bounds([256 * _ratio(c) // (_ONE - _ratio(c)) for c in _CODES])
+
+
+@cache
+def _signed_model(code: int) -> Any:
+    return _Categorical(_frequencies(GEOMETRIC_TOP, code).astype(np.float64), perfect=False)
+
+
+@cache
+def _unsigned_model(code: int) -> Any:
+    return _Categorical(_frequencies(GEOMETRIC_TOP, code)[GEOMETRIC_TOP:].astype(np.float64), perfect=False)
+
+
+@cache
+def _flat_model(bits: int) -> Any:
+    return _Uniform(1 << bits)
+
+
+@cache
+def _signed_lengths(code: int) -> npt.NDArray[np.float64]:
+    return _lengths(_frequencies(GEOMETRIC_TOP, code))[GEOMETRIC_TOP:]
+
+
+@cache
+def _unsigned_lengths(code: int) -> npt.NDArray[np.float64]:
+    return _lengths(_frequencies(GEOMETRIC_TOP, code)[GEOMETRIC_TOP:])
+
+
+def _lengths(frequencies: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.log2(frequencies.sum()) - np.log2(frequencies))

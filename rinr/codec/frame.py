@@ -2,34 +2,42 @@
 
 A *frame payload* is the whole of it in one file (``.rinr``), which a decoder needs nothing besides::
 
-    magic "RINR" | version u8 | width u16 | height u16
-    background: length varint, network payload
-    labels: count varint, then each: length varint, UTF-8
-    objects: count varint, then each: x, y, width, height varints | label's index varint | length varint, payload
+    magic "RI" | version and flags u8 (version in the low four bits; 16: it has objects; 32: they are pasted)
+    width varint | height varint
+    without objects:  background networks, all that is left
+    with objects:     background length varint | background networks
+                      labels: count varint, then each: length varint, UTF-8
+                      boxes: count varint, length varint, one mixed-radix integer (see below)
+                      object networks, all that is left
     crc32 u32 of all before
 
-Integers are little-endian; a varint is LEB128. Network payloads are described in :mod:`rinr.codec.payload`.
+Integers are little-endian; a varint is LEB128. How networks are written stands in :mod:`rinr.networks.payload`.
+
+Boxes are digits of one integer, the first box's first digit lowest, each in the smallest base that holds it: x less
+the x of the box before, of ``width`` less that x; y of ``height``; the box's width less one of what x leaves of
+``width``; its height less one likewise; the label's index of the number of labels. Boxes stand in their canonical
+order, by rising x.
+
+The first version (magic ``RINR``, then 1) is read as well: see :mod:`rinr.codec.version1`. All of it, limits
+included, is written for readers of other languages in ``docs/format.md``.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rinr.boxes import Box
 from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.labels import MAX_BOXES_PER_IMAGE, MAX_LABEL_BYTES
 
-MAGIC = b"RINR"
-VERSION = 1
-MAX_SIDE = 65_535
-MAX_NETWORK_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class EncodedObject:
-    """One residual object: its box in the working frame and its network payload."""
-
-    box: Box
-    payload: bytes
+MAGIC = b"RI"
+VERSION = 2
+# Working frames have 640 pixels a side. A 4K picture is let through; what costs memory or time grows with these.
+MAX_SIDE = 4_096
+MAX_FRAME_PIXELS = 1 << 23
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+MAX_BOX_BYTES = 8  # of a box of the largest frame and as many labels as boxes: its digits take 60 bits
+_VERSION_BITS, _HAS_OBJECTS, _PASTED = 0x0F, 0x10, 0x20
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,18 @@ class EncodedFrame:
     Attributes:
         width: of the working frame, in pixels.
         height: of the working frame, in pixels.
-        background: the background's network payload.
-        objects: in the order of their boxes.
+        background: the background's network.
+        boxes: labelled boxes of the working frame, in their canonical order.
+        objects: the objects' networks, one a box; empty without boxes.
+        pasted: whether object networks hold pixels that replace the background; otherwise residuals to add to it.
     """
 
     width: int
     height: int
     background: bytes
-    objects: tuple[EncodedObject, ...]
+    boxes: tuple[Box, ...] = ()
+    objects: bytes = b""
+    pasted: bool = False
 
     @property
     def bytes_total(self) -> int:
@@ -55,13 +67,13 @@ class EncodedFrame:
 
     @property
     def bytes_background(self) -> int:
-        """Bytes of the background's network payload."""
+        """Bytes of the background's network."""
         return len(self.background)
 
     @property
     def bytes_objects(self) -> int:
-        """Bytes of all objects' network payloads."""
-        return sum(len(item.payload) for item in self.objects)
+        """Bytes of all objects' networks."""
+        return len(self.objects)
 
     @property
     def bytes_overhead(self) -> int:
@@ -70,25 +82,24 @@ class EncodedFrame:
 
 
 def pack_frame(frame: EncodedFrame) -> bytes:
-    """Write a frame payload. The inverse of :func:`unpack_frame`."""
-    labels = sorted({item.box.label for item in frame.objects})
-    parts = [
-        MAGIC,
-        bytes([VERSION]),
-        frame.width.to_bytes(2, "little"),
-        frame.height.to_bytes(2, "little"),
-        varint(len(frame.background)),
-        frame.background,
-        varint(len(labels)),
-    ]
-    for label in labels:
-        text = label.encode()
-        parts += [varint(len(text)), text]
-    parts.append(varint(len(frame.objects)))
-    for item in frame.objects:
-        box = item.box
-        numbers = (box.x, box.y, box.width, box.height, labels.index(box.label), len(item.payload))
-        parts += [*map(varint, numbers), item.payload]
+    """Write a frame payload. The inverse of :func:`unpack_frame`.
+
+    Raises:
+        ValueError: the frame or its boxes are beyond what a payload may hold.
+    """
+    if max(frame.width, frame.height) > MAX_SIDE or frame.width * frame.height > MAX_FRAME_PIXELS:
+        raise ValueError(f"a frame of {frame.width}x{frame.height} pixels is over the limits of docs/format.md")
+    flags = VERSION | (_HAS_OBJECTS if frame.boxes else 0) | (_PASTED if frame.pasted else 0)
+    parts = [MAGIC, bytes([flags]), varint(frame.width), varint(frame.height)]
+    if frame.boxes:
+        labels = sorted({box.label for box in frame.boxes})
+        texts = [label.encode() for label in labels]
+        boxes = _pack_boxes(frame.boxes, labels, (frame.width, frame.height))
+        parts += [varint(len(frame.background)), frame.background, varint(len(labels))]
+        parts += [part for text in texts for part in (varint(len(text)), text)]
+        parts += [varint(len(frame.boxes)), varint(len(boxes)), boxes, frame.objects]
+    else:
+        parts.append(frame.background)
     body = b"".join(parts)
     return body + zlib.crc32(body).to_bytes(4, "little")
 
@@ -99,16 +110,50 @@ def unpack_frame(data: bytes) -> EncodedFrame:
     Raises:
         PayloadError: not a frame payload, of a newer version, truncated, damaged, or over a limit.
     """
+    if len(data) > MAX_PAYLOAD_BYTES:
+        raise PayloadError(f"frame payload: more than {MAX_PAYLOAD_BYTES:,} bytes")
+    from rinr.codec import version1
+
+    if version1.is_version_1(data):
+        return version1.unpack_frame(data)
     reader = Reader(data, "frame payload")
-    if reader.take(4, "magic") != MAGIC:
-        raise PayloadError(f"frame payload: magic is {data[:4]!r}, expected {MAGIC!r}")
-    version = reader.u8("version")
-    if version != VERSION:
-        raise PayloadError(f"frame payload: version {version} is not known here (this reads {VERSION})")
+    if reader.take(2, "magic") != MAGIC:
+        raise PayloadError(f"frame payload: magic is {data[:2]!r}, expected {MAGIC!r}")
+    flags = reader.u8("version and flags")
+    if flags & _VERSION_BITS != VERSION:
+        raise PayloadError(
+            f"frame payload: version {flags & _VERSION_BITS} is not known here (this reads 1 and {VERSION})"
+        )
+    if flags & ~(_VERSION_BITS | _HAS_OBJECTS | _PASTED):
+        raise PayloadError(f"frame payload: flags are {flags >> 4:x}, of which some are not known here")
     reader.check_crc32()
-    width = reader.uint(2, "width", low=1)
-    height = reader.uint(2, "height", low=1)
-    background = reader.take(reader.varint("background length", high=MAX_NETWORK_BYTES), "background")
+    width, height = read_size(reader)
+    if not flags & _HAS_OBJECTS:
+        return EncodedFrame(width, height, reader.rest(), pasted=bool(flags & _PASTED))
+    background = reader.take(reader.varint("background length"), "background")
+    labels = read_labels(reader)
+    count = reader.varint("box count", low=1, high=MAX_BOXES_PER_IMAGE)
+    coded = reader.take(reader.varint("boxes length", high=MAX_BOX_BYTES * count), "boxes")
+    boxes = _unpack_boxes(coded, count, labels, (width, height))
+    return EncodedFrame(width, height, background, boxes, reader.rest(), bool(flags & _PASTED))
+
+
+def read_size(reader: Reader) -> tuple[int, int]:
+    """Width and height, two varints, within the limits."""
+    width = reader.varint("width", low=1, high=MAX_SIDE)
+    height = reader.varint("height", low=1, high=MAX_SIDE)
+    check_pixels(width, height)
+    return width, height
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Refuse frames that would take too much memory."""
+    if width * height > MAX_FRAME_PIXELS:
+        raise PayloadError(f"frame payload: {width}x{height} pixels, expected at most {MAX_FRAME_PIXELS:,}")
+
+
+def read_labels(reader: Reader) -> list[str]:
+    """A varint, then so many labels. They end up in terminals and in file names, so they have to be printable."""
     labels = []
     for _ in range(reader.varint("label count", high=MAX_BOXES_PER_IMAGE)):
         text = reader.take(reader.varint("label length", high=MAX_LABEL_BYTES), "label")
@@ -116,14 +161,50 @@ def unpack_frame(data: bytes) -> EncodedFrame:
             labels.append(text.decode())
         except UnicodeDecodeError:
             raise PayloadError("frame payload: a label is not UTF-8") from None
-    objects = []
-    for _ in range(reader.varint("object count", high=MAX_BOXES_PER_IMAGE)):
-        x = reader.varint("box x", high=width - 1)
-        y = reader.varint("box y", high=height - 1)
-        box_width = reader.varint("box width", low=1, high=width - x)
-        box_height = reader.varint("box height", low=1, high=height - y)
-        label = reader.varint("label index", high=len(labels) - 1)
-        payload = reader.take(reader.varint("object length", high=MAX_NETWORK_BYTES), "object")
-        objects.append(EncodedObject(Box(x, y, box_width, box_height, labels[label]), payload))
-    reader.expect_end()
-    return EncodedFrame(width, height, background, tuple(objects))
+        if not labels[-1].isprintable():
+            raise PayloadError(f"frame payload: label {labels[-1]!r} is not printable")
+    return labels
+
+
+def _pack_boxes(boxes: Sequence[Box], labels: Sequence[str], size: tuple[int, int]) -> bytes:
+    width, height = size
+    if list(boxes) != sorted(boxes):
+        raise ValueError("boxes must stand in their canonical order")
+    number, unit, before = 0, 1, 0
+    for box in boxes:
+        digits = (
+            (box.x - before, width - before),
+            (box.y, height),
+            (box.width - 1, width - box.x),
+            (box.height - 1, height - box.y),
+            (labels.index(box.label), len(labels)),
+        )
+        for digit, base in digits:
+            if not 0 <= digit < base:
+                raise ValueError(f"{box} does not lie in a frame of {width}x{height}")
+            number += digit * unit
+            unit *= base
+        before = box.x
+    return number.to_bytes((number.bit_length() + 7) // 8, "little")
+
+
+def _unpack_boxes(data: bytes, count: int, labels: Sequence[str], size: tuple[int, int]) -> tuple[Box, ...]:
+    width, height = size
+    if not labels:
+        raise PayloadError("frame payload: boxes without labels")
+    number, before = int.from_bytes(data, "little"), 0
+    boxes = []
+    for _ in range(count):
+        number, step = divmod(number, width - before)
+        x = before + step
+        number, y = divmod(number, height)
+        number, wide = divmod(number, width - x)
+        number, high = divmod(number, height - y)
+        number, label = divmod(number, len(labels))
+        boxes.append(Box(x, y, wide + 1, high + 1, labels[label]))
+        before = x
+    if number or (data and not data[-1]):
+        raise PayloadError("frame payload: boxes are followed by digits that no box accounts for")
+    if boxes != sorted(boxes):
+        raise PayloadError("frame payload: boxes do not stand in their canonical order")
+    return tuple(boxes)

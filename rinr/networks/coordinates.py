@@ -1,52 +1,67 @@
-"""Coordinates: pixel centres on the square from -1 to 1, and the way from a box to the pixels it covers."""
+"""Coordinates: pixel centres from -1 to 1, and the way from a box to the pixels it covers."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+Window = tuple[float, float, float, float]
+"""A part of a frame: left, top, right, bottom as parts of its sides, 0 to 1."""
+
+
+def centres(count: int, start: float = 0.0, stop: float = 1.0, device: str | torch.device = "cpu") -> Tensor:
+    """Centres of so many pixels that share the stretch from ``start`` to ``stop``, ``[count]``, float32."""
+    return (torch.arange(count, device=device) + 0.5) * ((stop - start) / count) + start
+
 
 def grid(width: int, height: int, device: str | torch.device = "cpu") -> Tensor:
     """Centres of all pixels in rows, ``[1, height * width, 2]``: x and y from -1 to 1."""
-    x = (torch.arange(width, device=device) + 0.5) / width * 2 - 1
-    y = (torch.arange(height, device=device) + 0.5) / height * 2 - 1
+    x, y = (centres(count, device=device) * 2 - 1 for count in (width, height))
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([columns, rows], dim=-1).reshape(1, -1, 2)
 
 
-class Covered(NamedTuple):
-    """Pixels of an output picture that boxes cover, padded to the largest box.
+@dataclass(frozen=True)
+class Covered:
+    """Columns (or rows) of an output picture that boxes cover, padded to the widest box.
 
     Attributes:
-        pixel: ``[boxes, pixels]``, index into the picture's rows; meaningless where not ``inside``.
-        inside: ``[boxes, pixels]``, false where padding.
-        coordinates: ``[boxes, pixels, 2]``, within the box, -1 to 1.
+        count: ``[boxes]``, how many.
+        index: ``[boxes, columns]``, the column; meaningless where not ``inside``.
+        inside: ``[boxes, columns]``, false where padding.
+        place: ``[boxes, columns]``, the column's centre within the box, -1 to 1.
     """
 
-    pixel: Tensor
+    count: Tensor
+    index: Tensor
     inside: Tensor
-    coordinates: Tensor
+    place: Tensor
+
+    def some(self, chosen: Tensor) -> "Covered":
+        """Some of the boxes, padded to their widest."""
+        count = self.count[chosen]
+        widest = int(count.max()) if len(chosen) else 0
+        return Covered(count, *(each[chosen, :widest] for each in (self.index, self.inside, self.place)))
 
 
-def covered_pixels(boxes: Tensor, frame: Tensor, size: tuple[int, int]) -> Covered:
-    """Which pixels of a picture lie in boxes, and where in them.
+def covered(boxes: Tensor, frame: Tensor, size: int, crop: tuple[float, ...] = (0.0, 1.0)) -> Covered:
+    """Which columns (or rows) of a picture lie in boxes, and where in them.
 
     A pixel belongs to a box when its centre does.
 
     Args:
-        boxes: ``[boxes, 4]``, x, y, width, height in pixels of the working frame, float64.
-        frame: ``[boxes, 2]``, width and height of the box's working frame, float64.
-        size: ``(width, height)`` of the output picture, which shows the whole frame.
+        boxes: ``[boxes, 2]``, start and length in pixels of the working frame, float64.
+        frame: ``[boxes]``, length of the box's working frame, float64.
+        size: length of the output picture in pixels.
+        crop: start and stop of what the output picture shows, as parts of the frame.
     """
-    scale = torch.tensor(size, dtype=torch.float64, device=boxes.device) / frame
-    start = torch.ceil(boxes[:, :2] * scale - 0.5).long()
-    stop = torch.ceil((boxes[:, :2] + boxes[:, 2:]) * scale - 0.5).long()
-    extent = stop - start
-    count = extent[:, 0] * extent[:, 1]
-    order = torch.arange(int(count.max()) if len(boxes) else 0, device=boxes.device)[None]
-    columns = extent[:, :1].clamp(min=1)
-    x, y = start[:, :1] + order % columns, start[:, 1:] + order // columns
-    inside = order < count[:, None]
-    centre = (torch.stack([x, y], dim=-1) + 0.5) / scale[:, None]
-    within = (centre - boxes[:, None, :2]) / boxes[:, None, 2:] * 2 - 1
-    return Covered(y * size[0] + x, inside, within.clamp(-1, 1).to(torch.float32))
+    scale = size / ((crop[1] - crop[0]) * frame)  # output pixels a pixel of the working frame
+    offset = crop[0] * frame
+    start = torch.ceil((boxes[:, 0] - offset) * scale - 0.5).clamp(0, size).long()
+    stop = torch.ceil((boxes.sum(dim=1) - offset) * scale - 0.5).clamp(0, size).long()
+    count = stop - start
+    index = start[:, None] + torch.arange(int(count.max()) if len(boxes) else 0, device=boxes.device)
+    inside = index < stop[:, None]
+    centre = (index + 0.5) / scale[:, None] + offset[:, None]
+    place = (centre - boxes[:, :1]) / boxes[:, 1:] * 2 - 1
+    return Covered(count, index, inside, place.clamp(-1, 1).to(torch.float32))

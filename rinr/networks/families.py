@@ -1,11 +1,13 @@
 """The families there are. A new one is a file beside this one and an entry here."""
 
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.payload import unseal
+from rinr.networks.codecs import CODECS
+from rinr.networks.cosine import COSINE
 from rinr.networks.family import Family
 from rinr.networks.siren import SIREN
+from rinr.networks.siren1 import SIREN_1
 
-FAMILIES: tuple[Family, ...] = (SIREN,)
+FAMILIES: tuple[Family, ...] = (SIREN_1, SIREN, COSINE, *CODECS)
 
 
 def family_named(name: str) -> Family:
@@ -20,14 +22,13 @@ def family_named(name: str) -> Family:
     raise ValueError(f"no network family is named {name!r}; there are {', '.join(f.name for f in FAMILIES)}")
 
 
-def family_of(payload: bytes) -> Family:
-    """The family that wrote a network payload.
+def family_of_code(code: int) -> Family:
+    """The family that payloads name by this code.
 
     Raises:
-        PayloadError: malformed, or of a family not known here.
+        PayloadError: it is not known here.
     """
-    code, _ = unseal(payload)
     for family in FAMILIES:
         if family.code == code:
             return family
-    raise PayloadError(f"network payload: family {code} is not known here")
+    raise PayloadError(f"networks: family {code} is not known here")

@@ -1,10 +1,14 @@
-"""What a network family is: the one interface behind which pictures become payloads and payloads pixels.
+"""What a network family is: the one interface behind which pictures become networks, networks bytes, and bytes pixels.
+
+::
+
+    pictures --fit--> networks --write--> bytes --read--> networks --stack--> on the accelerator --render--> pixels
 
 A family is one file that offers an object with these methods, and a line in :mod:`rinr.networks.families`.
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,25 +17,34 @@ OnWork = Callable[[int], None]
 
 
 class Network(Protocol):
-    """One network after entropy decoding: small integers and numbers."""
+    """One network as it is before entropy coding and after entropy decoding: small integers and numbers."""
 
     @property
     def group(self) -> Hashable:
         """Networks of equal groups can be stacked."""
 
+    @property
+    def shared(self) -> Hashable:
+        """Networks for which this is equal can be written in one body."""
+
+    @property
+    def multiplications(self) -> int:
+        """About how many an evaluation at one point takes: what a payload may ask of a decoder is bounded by it."""
+
 
 class Stack(Protocol):
-    """Networks of one group on a device, evaluated together."""
+    """Networks of one group on a device, rendered together."""
 
-    def evaluate(self, chosen: Tensor, coordinates: Tensor) -> Tensor:
-        """Values of some of the networks.
+    def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Values of some of the networks on grids of points.
 
         Args:
             chosen: ``[n]``, which networks.
-            coordinates: ``[n | 1, points, 2]``, x and y from -1 (left, top edge) to 1 (right, bottom edge).
+            x: ``[n | 1, columns]``, from -1 (the region's left edge) to 1 (its right edge).
+            y: ``[n | 1, rows]``, from -1 (top edge) to 1 (bottom edge).
 
         Returns:
-            ``[n, points, 3]``, not clamped.
+            ``[n, 3, rows, columns]``, not clamped.
         """
 
 
@@ -44,21 +57,51 @@ class Family(Protocol):
     def work(self, settings: Any) -> int:
         """Image-steps that one picture's fit takes, for progress bars."""
 
-    def fit(self, pictures: Sequence[Tensor], settings: Any, on_work: OnWork | None = None) -> list[bytes]:
-        """Fit one network a picture and write its network payload.
+    def fit(
+        self,
+        pictures: Sequence[Tensor],
+        settings: Any,
+        on_work: OnWork | None = None,
+        *,
+        shares: Sequence[float] | None = None,
+    ) -> list[Any]:
+        """Fit and quantize one network a picture.
 
         Args:
             pictures: ``[height, width, 3]`` each, float32, of any sizes, on the device where to fit.
             settings: of the family's own type.
             on_work: for progress bars.
+            shares: how much each picture's mean squared error counts, 1 without them: where bits have a price, they
+                are as dear again where it counts half. Families that sum errors over pixels need not look at it.
         """
 
-    def parse(self, payload: bytes) -> Network:
-        """Entropy decode one network payload.
+    def write(self, networks: Sequence[Any]) -> bytes:
+        """Entropy code networks for which ``shared`` is equal into one body. The inverse of :meth:`read`."""
+
+    def read(self, data: bytes, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+        """Entropy decode a body of several networks.
+
+        Args:
+            data: the body.
+            sizes: ``(width, height)`` of the region of each network, in pixels.
 
         Raises:
-            PayloadError: malformed.
+            PayloadError: malformed; the message names the field.
         """
 
     def stack(self, networks: Sequence[Any], device: str) -> Stack:
         """Put networks of one group on a device."""
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """What a family may offer besides: to say what its networks are, for ``rinr inspect`` and the store's rows."""
+
+    def describe(self, network: Any) -> dict[str, Any]:
+        """Settings and sizes of one network by name, JSON values alone; ``brief`` says it in a few words."""
+
+    def describe_body(self, body: bytes, networks: Sequence[Any]) -> dict[str, Any]:
+        """What a body says of all its networks, likewise; ``header_bytes`` are those before the coded weights."""
+
+    def ideal_bits(self, networks: Sequence[Any]) -> list[float]:
+        """The ideal code length of each network's weights in a body of them all, in bits."""

@@ -4,64 +4,52 @@ Sitzmann et al., "Implicit Neural Representations with Periodic Activation Funct
 Residual-INR (arXiv 2408.05617, section 4) for backgrounds ("Res-Rapid-INR") and object residuals.
 
 Written ``width x layers``: 28x10 is ten linear layers, the last one to RGB included, nine of them 28 wide; it has
-6,667 weights. Parameters of many networks are held stacked, one tensor a layer: ``[n, inputs + 1, outputs]``, whose
-last row is the bias.
-
-A network payload's body (see :mod:`rinr.codec.payload`)::
-
-    width u8 | layers u8 | bits u8 | for each layer: step u8, model u8 | coded weights, layer after layer
-
-Steps are named as in :mod:`rinr.codec.quantize`, models as in :mod:`rinr.codec.entropy`; the layers' frequencies are
-folded into the weights.
+6,667 weights. The layers' frequencies are folded into the weights. How networks are fitted stands in
+:mod:`rinr.networks.fitting`, how they are written in :mod:`rinr.networks.siren_coding`.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rinr.codec import entropy
-from rinr.codec.payload import seal, unseal
-from rinr.codec.quantize import MAX_BITS, MIN_BITS, quantize, step_sizes
+from rinr.codec.quantize import codes_of, largest, quantize, step_sizes
 from rinr.networks.coordinates import grid
 from rinr.networks.family import OnWork
-from rinr.networks.fitting import Schedule, fit
+from rinr.networks.fitting import Fitted, Pictures, Schedule, Start, fit
+from rinr.networks.sine_layers import evaluate, split_layers
+from rinr.networks.siren_coding import (
+    COLOUR_BITS,
+    EMPTY,
+    INPUTS,
+    OUTPUTS,
+    Shape,
+    SirenNetwork,
+    body_bits,
+    ideal_bits,
+    in_order,
+    read,
+    write,
+)
 
-MAX_WIDTH, MAX_LAYERS = 255, 32
-INPUTS, OUTPUTS = 2, 3
 _INIT_SEED = 28_10
 _RETRIES = 3
-_SMALLEST_SPREAD = 1e-3
+_SMALLEST_SPREAD = 1e-2
 _SMALLEST_GROUP = 64
+# The quantization steps that fits end with lie around these: first layer, hidden ones, last in spreads of the picture.
+_FIRST_STEPS = (2**-4.5, 2**-3.5, 2**-5.5)
 # Activations of so many floats, a layer, are worked on at once: on a CPU they should stay in its cache.
 _BLOCK = {"cpu": 1 << 17, "cuda": 1 << 28}
 _DECODE_POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
+# An empty network in a body of several costs a flag or its width.
+_EMPTY_BITS = 9
 
-
-@dataclass(frozen=True, order=True)
-class Shape:
-    """A network's shape: ``layers`` linear layers, all but the last ``width`` wide."""
-
-    width: int
-    layers: int
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.layers}"
-
-    @property
-    def sizes(self) -> tuple[tuple[int, int], ...]:
-        """``(inputs, outputs)`` of each layer."""
-        widths = [INPUTS, *[self.width] * (self.layers - 1), OUTPUTS]
-        return tuple(pairwise(widths))
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases of one network."""
-        return sum((inputs + 1) * outputs for inputs, outputs in self.sizes)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,38 +58,21 @@ class SirenSettings:
 
     Attributes:
         shape: width and layers.
-        omega: frequency of every sine layer (the paper's w0).
-        bits: of the quantized weights, 2 to 16.
+        omega: frequency of the hidden sine layers (the paper's w0).
+        bits: of the quantized weights at most, 2 to 16.
         schedule: how long and how fast to fit.
+        first_omega: frequency of the first layer; ``None``: as the others.
+        price: what a bit costs, in mean squared error of values from 0 to 1: fits minimize error plus price times
+            bits, and where nothing is gained come out empty. Zero: weights are rounded to ``bits`` after the fit.
     """
 
     shape: Shape
     omega: float
     bits: int
     schedule: Schedule
+    first_omega: float | None = None
+    price: float = 0.0
     family: str = "siren"
-
-
-@dataclass(frozen=True)
-class SirenNetwork:
-    """One network after entropy decoding.
-
-    Attributes:
-        shape: width and layers.
-        bits: of the weights.
-        steps: the layers' step codes.
-        weights: integers of all layers, flat.
-    """
-
-    shape: Shape
-    bits: int
-    steps: tuple[int, ...]
-    weights: np.ndarray
-
-    @property
-    def group(self) -> tuple[Shape, bool]:
-        """Shape, and whether the weights fit in a byte."""
-        return self.shape, self.bits <= 8
 
 
 class SirenStack:
@@ -110,29 +81,31 @@ class SirenStack:
     def __init__(self, networks: Sequence[SirenNetwork], device: str) -> None:
         self.shape, small = networks[0].group
         kind = np.int8 if small else np.int16
-        flat = torch.from_numpy(np.stack([network.weights for network in networks]).astype(kind)).to(device)
-        self.steps = step_sizes(torch.tensor([network.steps for network in networks], device=device))
-        counts = [(inputs + 1) * outputs for inputs, outputs in self.shape.sizes]
-        self.layers = [
-            layer.reshape(len(networks), inputs + 1, outputs).contiguous()
-            for layer, (inputs, outputs) in zip(flat.split(counts, dim=1), self.shape.sizes, strict=True)
-        ]
+        self.weights = torch.from_numpy(np.stack([network.weights for network in networks]).astype(kind)).to(device)
+        codes = torch.tensor([network.steps for network in networks], dtype=torch.long, device=device)
+        self.steps = step_sizes(codes)
 
     @torch.no_grad()
-    def evaluate(self, chosen: Tensor, coordinates: Tensor) -> Tensor:
+    def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`."""
-        device = coordinates.device
-        points = coordinates.shape[1]
-        values = torch.empty(len(chosen), points, OUTPUTS, device=device)
-        width = min(points, _DECODE_POINTS[device.type])
-        images = max(1, _BLOCK[device.type] // (max(width, 1) * self.shape.width))
+        device, width = self.weights.device, max(self.shape.width, 1)
+        columns, rows = x.shape[1], y.shape[1]
+        values = torch.zeros(len(chosen), OUTPUTS, rows, columns, device=device)
+        if not self.shape.width or not values.numel():
+            return values
+        # Whole rows at once, as many as stay in the cache, of as many networks.
+        height = max(1, min(rows, _DECODE_POINTS[device.type] // columns))
+        images = max(1, _BLOCK[device.type] // (height * columns * width))
         for first in range(0, len(chosen), images):
-            some = chosen[first : first + images]
-            layers = [layer[some] * self.steps[some, index, None, None] for index, layer in enumerate(self.layers)]
-            of_some = coordinates if len(coordinates) == 1 else coordinates[first : first + images]
-            for start in range(0, points, max(width, 1)):
-                part = slice(start, start + width)
-                values[first : first + images, part] = forward(layers, of_some[:, part])
+            part = slice(first, first + images)
+            some = chosen[part]
+            layers = split_layers(self.weights[some], self.shape.sizes)
+            layers = [layer * self.steps[some, index, None, None] for index, layer in enumerate(layers)]
+            mine_x, mine_y = (t if len(t) == 1 else t[part] for t in (x, y))
+            for top in range(0, rows, height):
+                across, down = torch.broadcast_tensors(mine_x[:, None, :], mine_y[:, top : top + height, None])
+                points = torch.stack([across, down], dim=1).flatten(2)
+                values[part, :, top : top + height] = evaluate(layers, points).unflatten(2, (-1, columns))
         return values
 
 
@@ -140,15 +113,34 @@ class SirenFamily:
     """The family ``siren``: see :class:`rinr.networks.family.Family`."""
 
     name = "siren"
-    code = 1
+    code = 2
 
     def work(self, settings: SirenSettings) -> int:
         """Image-steps of one picture's fit."""
         return settings.schedule.steps
 
-    def fit(self, pictures: Sequence[Tensor], settings: SirenSettings, on_work: OnWork | None = None) -> list[bytes]:
-        """Fit, quantize and code one network a picture; pictures of any sizes, grouped by their pixel count."""
-        payloads: dict[int, bytes] = {}
+    def fit(
+        self,
+        pictures: Sequence[Tensor],
+        settings: SirenSettings,
+        on_work: OnWork | None = None,
+        *,
+        shares: Sequence[float] | None = None,
+    ) -> list[SirenNetwork]:
+        """Fit and quantize one network a picture; pictures of any sizes, grouped by their pixel count.
+
+        Args:
+            pictures: ``[height, width, 3]`` each, float32.
+            settings: of all of them.
+            on_work: told how many image-steps were just done.
+            shares: how much each picture's error counts, 1 without them. A box that holds a tenth of its frame's object
+                pixels has a tenth of the say in its object PSNR, so a bit is ten times as dear there.
+
+        Raises:
+            FloatingPointError: a fit diverged at smaller learning rates as well.
+        """
+        prices = [settings.price / share for share in shares or [1.0] * len(pictures)]
+        networks: dict[int, SirenNetwork] = {}
         groups: dict[int, list[int]] = {}
         for index, picture in enumerate(pictures):
             groups.setdefault(_padded(picture.shape[0] * picture.shape[1]), []).append(index)
@@ -158,63 +150,66 @@ class SirenFamily:
             size = max(1, _BLOCK[device] // a_step)
             for first in range(0, len(members), size):
                 some = members[first : first + size]
-                layers = _fit_group([pictures[i] for i in some], count, settings, on_work)
-                payloads.update(zip(some, _write(layers, settings), strict=True))
-        return [payloads[index] for index in range(len(pictures))]
+                fitted = _fit_in_memory([(pictures[i], prices[i]) for i in some], count, settings, on_work)
+                networks.update(zip(some, fitted, strict=True))
+        return [networks[index] for index in range(len(pictures))]
 
-    def parse(self, payload: bytes) -> SirenNetwork:
-        """Entropy decode one network payload."""
-        _, reader = unseal(payload)
-        shape = Shape(reader.u8("width", low=1), reader.u8("layers", low=2, high=MAX_LAYERS))
-        bits = reader.u8("bits", low=MIN_BITS, high=MAX_BITS)
-        steps, models = [], []
-        for _ in shape.sizes:
-            steps.append(reader.u8("step"))
-            models.append(reader.u8("model", high=entropy.MODELS - 1))
-        counts = [(inputs + 1) * outputs for inputs, outputs in shape.sizes]
-        coded = reader.take(reader.end - reader.position, "coded weights")
-        weights = entropy.decode(coded, counts, bits, models)
-        return SirenNetwork(shape, bits, tuple(steps), np.concatenate(weights))
+    def write(self, networks: Sequence[SirenNetwork]) -> bytes:
+        """Entropy code several networks into one body."""
+        return write(networks)
+
+    def read(self, data: bytes, sizes: Sequence[tuple[int, int]]) -> list[SirenNetwork]:
+        """Entropy decode a body of several networks."""
+        return read(data, len(sizes))
 
     def stack(self, networks: Sequence[SirenNetwork], device: str) -> SirenStack:
         """Put networks of one group on a device."""
         return SirenStack(networks, device)
 
+    def describe(self, network: SirenNetwork) -> dict[str, Any]:
+        """See :class:`rinr.networks.family.Describing`."""
+        counts = [(inputs + 1) * outputs for inputs, outputs in network.shape.sizes]
+        steps = step_sizes(torch.tensor(network.steps, dtype=torch.long)).tolist()
+        return {
+            "brief": str(network.shape),
+            "shape": str(network.shape),
+            "weights": network.shape.parameters,
+            "layers": [
+                {"weights": count, "step": float(f"{step:.4g}"), "ideal_bytes": round(bits / 8, 1)}
+                for count, step, bits in zip(counts, steps, ideal_bits(network)[1:], strict=True)
+            ],
+        }
+
+    def describe_body(self, body: bytes, networks: Sequence[SirenNetwork]) -> dict[str, Any]:
+        """See :class:`rinr.networks.family.Describing`."""
+        return {"bits": networks[0].bits, "header_bytes": 1}
+
+    def ideal_bits(self, networks: Sequence[SirenNetwork]) -> list[float]:
+        """See :class:`rinr.networks.family.Describing`."""
+        return body_bits(networks)
+
 
 SIREN = SirenFamily()
 
 
-def initialize(settings: SirenSettings) -> list[Tensor]:
-    """The seeded start of one network, ``[1, inputs + 1, outputs]`` a layer, equal for all networks of a shape.
+def initialize(settings: SirenSettings) -> Tensor:
+    """The seeded start of one network, ``[parameters]``, equal for all networks of a shape.
 
-    Weights are uniform within ``1 / inputs`` in the first layer and ``sqrt(6 / inputs) / omega`` in the others
-    (Sitzmann et al., section 3.2), biases within ``1 / sqrt(inputs)``.
+    Weights are uniform within ``omega / inputs`` in the first layer and ``sqrt(6 / inputs)`` in the others (Sitzmann et
+    al., section 3.2); of the last layer, which has no sine, within ``sqrt(6 / inputs) / omega``. Biases are phases,
+    uniform over a whole turn: larger ones would be the same sines, and cost more bits.
     """
     generator = torch.Generator().manual_seed(_INIT_SEED)
     layers = []
     for index, (inputs, outputs) in enumerate(settings.shape.sizes):
-        bound = 1 / inputs if index == 0 else math.sqrt(6 / inputs) / settings.omega
-        weight = (torch.rand(1, inputs, outputs, generator=generator) * 2 - 1) * bound
-        bias = (torch.rand(1, 1, outputs, generator=generator) * 2 - 1) / math.sqrt(inputs)
-        layers.append(torch.cat([weight, bias], dim=1))
-    return layers
-
-
-def forward(layers: Sequence[Tensor], coordinates: Tensor, omega: float = 1.0) -> Tensor:
-    """Evaluate stacked networks.
-
-    Args:
-        layers: ``[n, inputs + 1, outputs]`` each.
-        coordinates: ``[n | 1, points, 2]``, within -1 to 1.
-        omega: the sine layers' frequency; 1 where it is folded into the weights.
-
-    Returns:
-        ``[n, points, 3]``.
-    """
-    hidden = coordinates.expand(len(layers[0]), -1, -1)
-    for layer in layers[:-1]:
-        hidden = torch.baddbmm(layer[:, -1:], hidden, layer[:, :-1], beta=omega, alpha=omega).sin()
-    return torch.baddbmm(layers[-1][:, -1:], hidden, layers[-1][:, :-1])
+        last = index == settings.shape.layers - 1
+        bound = (settings.first_omega or settings.omega) / inputs if index == 0 else math.sqrt(6 / inputs)
+        weight = (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * (
+            bound / settings.omega if last else bound
+        )
+        bias = (torch.rand(outputs, 1, generator=generator) * 2 - 1) * (0 if last else math.pi)
+        layers.append(torch.cat([weight, bias], dim=1).flatten())
+    return torch.cat(layers)
 
 
 def _padded(pixels: int) -> int:
@@ -223,65 +218,128 @@ def _padded(pixels: int) -> int:
     return power * 3 // 4 if pixels <= power * 3 // 4 else power
 
 
-def _fit_group(pictures: Sequence[Tensor], count: int, settings: SirenSettings, on_work: OnWork | None) -> list[Tensor]:
-    """Fit pictures of up to ``count`` pixels together; layers with frequencies and value ranges folded in."""
-    device = pictures[0].device
-    coordinates = torch.zeros(len(pictures), count, INPUTS, device=device)
-    targets = torch.zeros(len(pictures), count, OUTPUTS, device=device)
-    weights = torch.zeros(len(pictures), count, device=device)
-    # Fits see every picture with mean 0 and spread 1; the last layer takes the picture's own back in.
-    means, spreads = [], []
-    for index, picture in enumerate(pictures):
-        height, width, _ = picture.shape
-        pixels = picture.reshape(-1, OUTPUTS)
-        means.append(pixels.mean(dim=0, keepdim=True))
-        spreads.append((pixels - means[-1]).square().mean().sqrt().clamp(min=_SMALLEST_SPREAD))
-        coordinates[index, : height * width] = grid(width, height, device)[0]
-        targets[index, : height * width] = (pixels - means[-1]) / spreads[-1]
-        weights[index, : height * width] = 1
-    layers = _fit_finite(coordinates, targets, weights, settings, on_work)
-    layers = [layer * settings.omega for layer in layers[:-1]] + [layers[-1] * torch.stack(spreads)[:, None, None]]
-    layers[-1][:, -1:] += torch.stack(means)
-    return layers
+def _fit_in_memory(
+    pictures: Sequence[tuple[Tensor, float]], count: int, settings: SirenSettings, on_work: OnWork | None
+) -> list[SirenNetwork]:
+    """Fit pictures of up to ``count`` pixels together, each with its price of a bit; by halves if memory runs out."""
+    try:
+        return _fit_group(pictures, count, settings, on_work)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if len(pictures) == 1 or not _out_of_memory(error):
+            raise
+        log.warning("out of memory with %d pictures of %d pixels: halving the group", len(pictures), count)
+    half = len(pictures) // 2
+    return [
+        network
+        for part in (pictures[:half], pictures[half:])
+        for network in _fit_in_memory(part, count, settings, on_work)
+    ]
 
 
-def _fit_finite(
-    coordinates: Tensor, targets: Tensor, weights: Tensor, settings: SirenSettings, on_work: OnWork | None
-) -> list[Tensor]:
-    """Fit; a network that diverges starts again, alone, at a quarter of the learning rate."""
-    start = [layer.to(targets.device).repeat(len(targets), 1, 1) for layer in initialize(settings)]
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error) or "can't allocate" in str(error)
 
-    def network(layers: Sequence[Tensor], at: Tensor) -> Tensor:
-        return forward(layers, at, settings.omega)
 
+def _fit_group(
+    pictures: Sequence[tuple[Tensor, float]], count: int, settings: SirenSettings, on_work: OnWork | None
+) -> list[SirenNetwork]:
+    padded = _pad(pictures, count)
+    start = _start(padded, settings)
+    fitted = fit(start, padded, settings.schedule, on_work)
     rate = settings.schedule.learning_rate
-    layers, loss = fit(start, network, coordinates, targets, weights, settings.schedule, on_work)
     for _ in range(_RETRIES):
-        bad = torch.nonzero(~torch.isfinite(loss)).flatten()
+        bad = torch.nonzero(~torch.isfinite(fitted.error)).flatten()
         if not len(bad):
-            return layers
+            break
         rate /= 4
+        log.warning("%d fits diverged: they start again at a learning rate of %g", len(bad), rate)
         schedule = replace(settings.schedule, learning_rate=rate)
-        again, loss[bad] = fit(
-            [layer[bad] for layer in start], network, coordinates[bad], targets[bad], weights[bad], schedule
-        )
-        for layer, new in zip(layers, again, strict=True):
-            layer[bad] = new
-    if not bool(torch.isfinite(loss).all()):
+        again = fit(replace(start, parameters=start.parameters[bad]), padded[bad], schedule)
+        fitted = _replaced(fitted, bad, again)
+    if not bool(torch.isfinite(fitted.error).all()):
         raise FloatingPointError(f"a fit diverged, last at learning rate {rate:g}: choose a smaller one")
-    return layers
+    if not settings.price:
+        return _rounded(fitted, padded, settings)
+    networks = []
+    for index, codes in enumerate(codes_of(fitted.octaves).tolist()):
+        weights = fitted.parameters[index].cpu().numpy().astype(np.int32)
+        reason = fitted.reasons[index]
+        network = in_order(SirenNetwork(settings.shape, settings.bits, tuple(codes), weights, reason))
+        picture, price = pictures[index]
+        blank = float(picture.square().mean()) + price * _EMPTY_BITS
+        cost = float(fitted.error[index]) + price * sum(ideal_bits(network))
+        networks.append(network if cost < blank else replace(empty(settings.bits), stopped=reason))
+    return networks
 
 
-def _write(layers: Sequence[Tensor], settings: SirenSettings) -> list[bytes]:
-    """Quantize and code the networks of a group, one payload each."""
-    quantized = [quantize(layer, settings.bits) for layer in layers]
-    integers = [q.reshape(len(q), -1).cpu().numpy() for q, _ in quantized]
-    codes = torch.stack([code for _, code in quantized], dim=1).cpu().tolist()
-    payloads = []
-    for index, steps in enumerate(codes):
-        tensors = [layer[index] for layer in integers]
-        models = [entropy.choose_model(tensor, settings.bits) for tensor in tensors]
-        header = bytes([settings.shape.width, settings.shape.layers, settings.bits])
-        pairs = bytes(byte for pair in zip(steps, models, strict=True) for byte in pair)
-        payloads.append(seal(SIREN.code, header + pairs + entropy.encode(tensors, settings.bits, models)))
-    return payloads
+def empty(bits: int) -> SirenNetwork:
+    """The network that is zero everywhere."""
+    return SirenNetwork(EMPTY, bits, (), np.zeros(0, dtype=np.int32))
+
+
+def _pad(pictures: Sequence[tuple[Tensor, float]], count: int) -> Pictures:
+    """Pictures in units of their own spread, padded to ``count`` pixels."""
+    n, device = len(pictures), pictures[0][0].device
+    coordinates = torch.zeros(n, INPUTS, count, device=device)
+    targets = torch.zeros(n, OUTPUTS, count, device=device)
+    weights = torch.zeros(n, count, device=device)
+    spreads = torch.empty(n, device=device)
+    prices = torch.tensor([price for _, price in pictures], device=device)
+    for index, (picture, _) in enumerate(pictures):
+        height, width, _ = picture.shape
+        pixels = picture.reshape(-1, OUTPUTS).T
+        spread = (pixels - pixels.mean(dim=1, keepdim=True)).square().mean().sqrt()
+        spreads[index] = spread.clamp(min=_SMALLEST_SPREAD)
+        coordinates[index, :, : height * width] = grid(width, height, device)[0].T
+        targets[index, :, : height * width] = pixels / spreads[index]
+        weights[index, : height * width] = 1
+    return Pictures(coordinates, targets, weights, spreads, prices)
+
+
+def _start(pictures: Pictures, settings: SirenSettings) -> Start:
+    """All networks of a shape start alike, but for the mean colour."""
+    sizes, device = settings.shape.sizes, pictures.targets.device
+    parameters = initialize(settings).to(device).repeat(len(pictures), 1)
+    # Each layer learns as if its frequency stood before its weights, as Sitzmann et al. have it.
+    omegas = [settings.first_omega or settings.omega, *[settings.omega] * (len(sizes) - 2), 1.0]
+    speed, priced = torch.empty_like(parameters[0]), torch.empty_like(parameters[0])
+    for tensor, omega in zip(split_layers(speed[None], sizes), omegas, strict=True):
+        tensor.fill_(omega)
+    for tensor in split_layers(priced[None], sizes):
+        tensor[:, :, :-1] = 1
+        # Ordered biases cost little more where they are larger.
+        tensor[:, :, -1] = 0
+    means = pictures.targets.sum(dim=2) / pictures.weights.sum(dim=1, keepdim=True)
+    split_layers(parameters, sizes)[-1][:, :, -1] = means
+    tops = torch.full_like(speed, largest(settings.bits))
+    split_layers(tops[None], sizes)[-1][:, :, -1] = largest(max(settings.bits, COLOUR_BITS))
+    first, hidden, last = _FIRST_STEPS
+    steps = torch.tensor([first, *[hidden] * (len(sizes) - 2), last], device=device) if settings.price else None
+    return Start(sizes, parameters, speed, priced, _phases(priced, settings), steps, tops)
+
+
+def _phases(priced: Tensor, settings: SirenSettings) -> Tensor:
+    """One for the hidden layers' biases, otherwise zero."""
+    phases = 1 - priced
+    split_layers(phases[None], settings.shape.sizes)[-1].zero_()
+    return phases
+
+
+def _replaced(fitted: Fitted, places: Tensor, others: Fitted) -> Fitted:
+    parameters, octaves, error = fitted.parameters.clone(), fitted.octaves.clone(), fitted.error.clone()
+    parameters[places], octaves[places], error[places] = others.parameters, others.octaves, others.error
+    return Fitted(parameters, octaves, error, fitted.reasons)
+
+
+def _rounded(fitted: Fitted, pictures: Pictures, settings: SirenSettings) -> list[SirenNetwork]:
+    """Networks that were fitted without rounding, rounded to their bits with the smallest steps that cover them."""
+    layers = split_layers(fitted.parameters, settings.shape.sizes)
+    layers[-1] = layers[-1] * pictures.scale[:, None, None]
+    # The steps of narrow integers are written in pairs of codes.
+    rounded = [quantize(layer, settings.bits, every=2 if settings.bits <= 12 else 1) for layer in layers]
+    weights = torch.cat([integers.flatten(1) for integers, _ in rounded], dim=1).cpu().numpy()
+    codes = torch.stack([code for _, code in rounded], dim=1).cpu().tolist()
+    return [
+        in_order(SirenNetwork(settings.shape, settings.bits, tuple(steps), integers, reason))
+        for steps, integers, reason in zip(codes, weights, fitted.reasons, strict=True)
+    ]

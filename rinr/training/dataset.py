@@ -85,7 +85,7 @@ class RinrDataset:
         if not rows:
             raise ValueError("no encoded frames to train on: the shard has no rows")
         self.image_ids = tuple(row.image_id for row in rows)
-        self.boxes = tuple(tuple(item.box for item in row.frame.objects) for row in rows)
+        self.boxes = tuple(row.frame.boxes for row in rows)
         self.device = torch.device(device)
         self._sizes = [(row.frame.width, row.frame.height) for row in rows]
         self.size = _checked(size) if size else canvas_size(self._sizes)

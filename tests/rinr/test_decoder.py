@@ -5,40 +5,60 @@ import pytest
 import torch
 
 from rinr.boxes import Box
-from rinr.codec.bytestream import PayloadError
-from rinr.codec.frame import EncodedFrame, EncodedObject
+from rinr.codec.frame import EncodedFrame
 from rinr.decoder import decode, decode_background, load, to_pixels
-from rinr.networks.coordinates import covered_pixels
-from rinr.networks.siren import SIREN
+from rinr.networks.coordinates import covered
+from rinr.networks.cosine import COSINE, CosineSettings
+from rinr.networks.payload import Member, read_networks, write_networks
 from tests.conftest import frame
 
-
-def constant(value, tiny, alone=(8, 6)):
-    """A network payload that says one value everywhere."""
-    return SIREN.fit([torch.full((*alone, 3), value)], tiny.background)[0]
+EXACT = CosineSettings(step=1, tiles=(16,), overlap=0.0, waves=8, trade=0.0, sweeps=1)
 
 
-def test_residuals_are_added_in_their_boxes_and_nowhere_else(tiny):
-    item = EncodedObject(Box(3, 2, 5, 4, "a"), constant(0.25, tiny))
-    decoded = decode(EncodedFrame(20, 10, constant(0.5, tiny), (item,))).astype(int)
+def test_residuals_are_added_in_their_boxes_and_nowhere_else():
+    boxes = (Box(3, 2, 5, 4, "a"),)
+    decoded = decode(framed(20, 10, 0.5, boxes, 0.25)).astype(int)
     expected = np.full((10, 20, 3), round(0.5 * 255))
     expected[2:6, 3:8] = round(0.75 * 255)
     assert np.abs(decoded - expected).max() <= 1
 
 
-def test_where_boxes_overlap_the_mean_of_their_residuals_is_added(tiny):
-    items = (
-        EncodedObject(Box(0, 0, 10, 10, "a"), constant(0.1, tiny)),
-        EncodedObject(Box(5, 0, 10, 10, "b"), constant(0.3, tiny)),
-    )
-    decoded = decode(EncodedFrame(20, 10, constant(0.5, tiny), items))[5, :, 0] / 255
+def framed(width, height, background, boxes, *values, pasted=False):
+    """A frame of one background value and one value a box; a network's own size is that of its region."""
+
+    def network(size, value):
+        (fitted,) = COSINE.fit([torch.full((size[1], size[0], 3), value)], EXACT)
+        return Member(COSINE, fitted)
+
+    objects = [network((b.width, b.height), value) for b, value in zip(boxes, values, strict=True)]
+    ground = write_networks([network((width, height), background)])
+    return EncodedFrame(width, height, ground, boxes, write_networks(objects), pasted)
+
+
+def test_where_boxes_overlap_the_mean_of_their_residuals_is_added():
+    boxes = (Box(0, 0, 10, 10, "a"), Box(5, 0, 10, 10, "b"))
+    decoded = decode(framed(20, 10, 0.5, boxes, 0.1, 0.3))[5, :, 0] / 255
     assert np.abs(decoded - np.repeat([0.6, 0.7, 0.8, 0.5], 5)).max() < 0.01
 
 
-def test_the_sum_is_clamped_once_at_the_end(tiny):
+def test_pasted_objects_take_the_backgrounds_place():
+    boxes = (Box(0, 0, 10, 10, "a"), Box(5, 0, 10, 10, "b"))
+    decoded = decode(framed(20, 10, 0.5, boxes, 0.1, 0.3, pasted=True))[5, :, 0] / 255
+    assert np.abs(decoded - np.repeat([0.1, 0.2, 0.3, 0.5], 5)).max() < 0.01
+
+
+def test_a_box_without_a_network_leaves_the_background_and_counts_for_nothing():
+    whole = framed(20, 10, 0.5, (Box(0, 0, 10, 10, "a"),), 0.2)
+    boxes = (Box(0, 0, 10, 10, "a"), Box(5, 0, 10, 10, "b"))
+    for pasted, expected in ((False, [0.7, 0.7, 0.5, 0.5]), (True, [0.2, 0.2, 0.5, 0.5])):
+        inner = read_networks(whole.objects, [(10, 10)])
+        frame = dataclasses.replace(whole, boxes=boxes, objects=write_networks([*inner, None]), pasted=pasted)
+        assert np.abs(decode(frame)[5, :, 0] / 255 - np.repeat(expected, 5)).max() < 0.01
+
+
+def test_the_sum_is_clamped_once_at_the_end():
     # The background lies above white: clamped before the residual is added it would come out darker.
-    item = EncodedObject(Box(0, 0, 4, 4, "a"), constant(-0.4, tiny))
-    decoded = decode(EncodedFrame(8, 4, constant(1.2, tiny), (item,)))
+    decoded = decode(framed(8, 4, 1.2, (Box(0, 0, 4, 4, "a"),), -0.4))
     assert np.abs(decoded[:, :4].astype(int) - round(0.8 * 255)).max() <= 1
     assert (decoded[:, 4:] == 255).all()
 
@@ -46,8 +66,8 @@ def test_the_sum_is_clamped_once_at_the_end(tiny):
 @pytest.mark.parametrize(
     "box", [Box(0, 0, 1, 1, "a"), Box(19, 9, 1, 1, "a"), Box(0, 0, 20, 10, "a"), Box(19, 0, 1, 10, "a")]
 )
-def test_boxes_at_the_border_and_of_one_pixel(box, tiny):
-    decoded = decode(EncodedFrame(20, 10, constant(0.5, tiny), (EncodedObject(box, constant(0.25, tiny)),)))
+def test_boxes_at_the_border_and_of_one_pixel(box):
+    decoded = decode(framed(20, 10, 0.5, (box,), 0.25))
     changed = np.abs(decoded[..., 0] / 255 - 0.75) < 0.01
     expected = np.zeros((10, 20), bool)
     expected[box.slices] = True
@@ -77,23 +97,31 @@ def test_a_picture_is_rendered_directly_at_any_size(tiny):
     assert float((pooled - half).abs().mean()) < 0.02
 
 
-def test_covered_pixels_are_those_whose_centre_lies_in_the_box():
-    # A box of 3x2 at (1, 1) in a frame of 8x4, shown at 4x2: the rule applied to every pixel's centre.
-    boxes = torch.tensor([[1, 1, 3, 2]], dtype=torch.float64)
-    covered = covered_pixels(boxes, torch.tensor([[8, 4]], dtype=torch.float64), (4, 2))
-    by_hand = [y * 4 + x for y in range(2) for x in range(4) if 1 <= (x + 0.5) * 2 < 4 and 1 <= (y + 0.5) * 2 < 3]
-    assert covered.pixel[covered.inside].tolist() == by_hand
+def test_a_crop_shows_what_the_whole_picture_shows_there(tiny):
+    from rinr.encoder import encode
+
+    (image,) = encode([frame(0)], tiny)
+    loaded = load([image.frame])
+    whole = loaded.render([0], 64, 48)
+    # The right half of the lower three quarters, at its own scale; the box lies across its edges.
+    part = loaded.render([0], 32, 36, crop=(0.5, 0.25, 1.0, 1.0))
+    assert torch.allclose(part, whole[:, :, 12:, 32:], atol=1e-5)
+    part = loaded.render([0], 22, 20, crop=(20 / 64, 16 / 48, 42 / 64, 36 / 48))
+    assert torch.allclose(part, whole[:, :, 16:36, 20:42], atol=1e-5)
 
 
-def test_backgrounds_alone(tiny):
-    item = EncodedObject(Box(3, 2, 5, 4, "a"), constant(0.25, tiny))
-    whole = EncodedFrame(20, 10, constant(0.5, tiny), (item,))
-    assert np.array_equal(decode_background(whole), decode(dataclasses.replace(whole, objects=())))
+def test_covered_columns_are_those_whose_centre_lies_in_the_box():
+    # Boxes in a frame of 8 pixels, of which an output of 5 shows the part from 1 to 7: the rule applied by hand.
+    boxes = [(0, 3), (1, 3), (3, 1), (6, 2), (7, 1)]
+    found = covered(torch.tensor(boxes, dtype=torch.float64), torch.full((5,), 8.0).double(), 5, (1 / 8, 7 / 8))
+    for row, (start, length) in enumerate(boxes):
+        centres = [1 + (column + 0.5) * 6 / 5 for column in range(5)]
+        by_hand = [column for column, at in enumerate(centres) if start <= at < start + length]
+        assert found.index[row][found.inside[row]].tolist() == by_hand
+        places = [(centres[column] - start) / length * 2 - 1 for column in by_hand]
+        assert found.place[row][found.inside[row]].tolist() == pytest.approx(places, abs=1e-6)
 
 
-def test_a_damaged_network_payload_is_refused(tiny):
-    good = constant(0.5, tiny)
-    for position in range(len(good)):
-        damaged = good[:position] + bytes([good[position] ^ 0x40]) + good[position + 1 :]
-        with pytest.raises(PayloadError):
-            load([EncodedFrame(8, 4, damaged, ())])
+def test_backgrounds_alone():
+    whole = framed(20, 10, 0.5, (Box(3, 2, 5, 4, "a"),), 0.25)
+    assert np.array_equal(decode_background(whole), decode(dataclasses.replace(whole, boxes=(), objects=b"")))

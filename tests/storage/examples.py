@@ -16,7 +16,7 @@ from PIL import Image
 
 from rinr.boxes import Box
 from rinr.codec.encoded import EncodedImage
-from rinr.codec.frame import EncodedFrame, EncodedObject
+from rinr.codec.frame import EncodedFrame
 from storage.store import Store
 from storage.tables import Source
 
@@ -29,15 +29,18 @@ def digest(text: str) -> str:
 
 def encoded_image(number: int, **changes: Any) -> EncodedImage:
     """An encoded image whose payloads are unlike those of any other number."""
-    objects = (EncodedObject(Box(3, 4, 10, 12, "boat"), digest(f"object {number}").encode()[: 20 + number % 7]),)
+    boxes = (Box(3, 4, 10, 12, "boat"),) if number % 2 else ()
+    objects = digest(f"object {number}").encode()[: 20 + number % 7] if boxes else b""
     image = EncodedImage(
         image_id=digest(f"image {number}"),
         labels_id=digest(f"labels {number}"),
         encoding_id=ENCODING,
-        frame=EncodedFrame(64, 48, digest(f"background {number}").encode() * 3, objects if number % 2 else ()),
+        frame=EncodedFrame(64, 48, digest(f"background {number}").encode() * 3, boxes, objects),
         source_size=(128, 96),
         family="siren",
         preset="test",
+        picked="siren 10x3",
+        stopped="preset",
         background_db=25.0 + number,
         object_db=30.0 + number if number % 2 else None,
         fit_seconds=0.5,

@@ -59,8 +59,8 @@ def test_the_documented_query(query: Path, store: Store):
         f"2026-05-01T12:01:00+00:00 0001.jpg {ENCODING} {one.frame.bytes_total} bytes",
         f"2026-05-01T12:03:00+00:00 0003.jpg {ENCODING} {three.frame.bytes_total} bytes",
         f"sum {one.frame.bytes_total + three.frame.bytes_total} bytes",
-        "background 192 bytes",
-        "object boat [3, 4, 10, 12] 21 bytes",
+        f"payload {one.frame.bytes_total} bytes: background 192 objects 21",
+        "object boat [3, 4, 10, 12]",
     ]
     assert ask(query, store, "cam-c", noon, noon + timedelta(days=1)) == ["sum 0 bytes"]
 

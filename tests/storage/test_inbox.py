@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rinr.boxes import Box
-from rinr.codec.frame import EncodedFrame, EncodedObject
+from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.shard import SHARD, ShardRow, to_table
 from storage.inbox import Inbox, InboxError, Manifest, ShardError, parse_manifest, shard_name, write_manifest
 from tests.storage.examples import encoded_image
@@ -134,15 +133,13 @@ def forged(inbox: Inbox, data: bytes, **changes: Any) -> Manifest:
     return replace(manifest, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), **changes)
 
 
+PACKED = pack_frame(ROWS[0].frame)
+
+
 def parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
-
-
-def with_frame(**changes: Any) -> pa.Table:
-    frame = replace(ROWS[0].frame, **changes)
-    return to_table([replace(ROWS[0], frame=frame), *ROWS[1:]])
 
 
 def with_column(name: str, values: list[Any]) -> pa.Table:
@@ -155,16 +152,12 @@ def with_column(name: str, values: list[Any]) -> pa.Table:
     [
         (to_table(ROWS[:2]), "has 2 rows, its manifest says 3"),
         (to_table(ROWS[::-1]), "is not where its manifest says"),
-        (to_table(ROWS).drop_columns(["objects"]), "has the columns image_id, .*, not those of a shard"),
-        (to_table(ROWS).set_column(3, "width", pa.array(["a", "b", "c"])), "is not a Parquet file of a shard"),
-        (with_column("background", [b"1", None, b"2"]), "has an empty field"),
-        (with_column("objects", [[], [], [{"box": None, "label": "x", "payload": b""}]]), "has an empty field"),
-        (with_column("objects", [[], [], None]), "has an empty field"),
-        (with_frame(width=-1), "frame of image .* is malformed"),
-        (with_frame(width=70_000), "frame of image .* is malformed"),
-        (with_frame(objects=(EncodedObject(Box(60, 0, 5, 1, "x"), b"p"),)), "malformed: .*box width is 5"),
-        (with_frame(objects=(EncodedObject(Box(-1, 0, 5, 1, "x"), b"p"),)), "malformed"),
-        (with_frame(objects=(EncodedObject(Box(1, 0, 5, 1, "x" * 101), b"p"),)), "malformed: .*label length"),
+        (to_table(ROWS).drop_columns(["labels_id"]), "has the columns image_id, .*, not those of a shard"),
+        (to_table(ROWS).set_column(3, "payload", pa.array([1, 2, 3])), "is not a Parquet file of a shard"),
+        (with_column("payload", [b"1", None, b"2"]), "has an empty field"),
+        (with_column("labels_id", [None, "a", "b"]), "has an empty field"),
+        (with_column("payload", [PACKED[:-1], *[PACKED] * 2]), "malformed: the frame of image .*checksum"),
+        (with_column("payload", [PACKED, b"", PACKED]), "malformed: the frame of image .*truncated at magic"),
     ],
 )
 def test_a_shard_of_the_right_hash_and_wrong_contents_is_refused(inbox: Inbox, table: pa.Table, message: str):

@@ -28,6 +28,22 @@ def test_images_read_back_as_they_were_appended(store: Store):
     assert table["object_db"].to_pylist() == [None, 31.0, None, 33.0, None]
 
 
+def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path: Path, monkeypatch):
+    store = Store(str(tmp_path / "store"))
+    added = ("picked", "stopped")
+    old = pa.schema([field for field in IMAGES.schema if field.name not in added])
+    with monkeypatch.context() as before:
+        before.setattr("storage.store.IMAGES", replace(IMAGES, schema=old))
+        store.append_images([encoded_image(0)])
+    assert DeltaTable(store.table_url("images")).to_pyarrow_table().column_names == old.names
+    assert store.images()["picked"].to_pylist() == [None]
+    assert store.append_images([encoded_image(0), encoded_image(1)]) == 1
+    table = store.images().sort_by("created_at")
+    assert table.schema == IMAGES.schema
+    assert table["picked"].to_pylist() == [None, "siren 10x3"]
+    assert [row.frame for row in from_table(table)] == [encoded_image(n).frame for n in (0, 1)]
+
+
 def test_what_is_present_is_not_appended_again(store: Store):
     assert store.append_images([encoded_image(0), encoded_image(1), encoded_image(0)]) == 2
     assert store.append_images([encoded_image(1), encoded_image(2)]) == 1
@@ -214,8 +230,8 @@ def test_row_groups_are_small_compressed_and_in_order(store: Store):
     columns = {column.path_in_schema: column for column in map(parquet.metadata.row_group(0).column, range(24))}
     assert {column.compression for column in columns.values()} == {"ZSTD"}
     assert columns["image_id"].statistics is not None
-    assert columns["background"].statistics is None
-    assert "RLE_DICTIONARY" not in columns["background"].encodings
+    assert columns["payload"].statistics is None
+    assert "RLE_DICTIONARY" not in columns["payload"].encodings
     assert parquet.read(["image_id"])["image_id"].to_pylist() == [digest(f"image {n}") for n in numbers]
 
 

@@ -27,7 +27,9 @@ def test_columns_of_images_in_order():
         "source_height",
         "family",
         "preset",
-        "background",
+        "picked",
+        "stopped",
+        "payload",
         "objects",
         "bytes_total",
         "bytes_background",
@@ -66,5 +68,5 @@ def test_bytes_of_an_image_row_add_up_to_what_travels():
     image = encoded_image(1)
     row = image_row(image, now())
     assert row["bytes_background"] == len(image.frame.background)
-    assert row["bytes_objects"] == len(image.frame.objects[0].payload)
+    assert row["bytes_objects"] == len(image.frame.objects)
     assert row["bytes_total"] == row["bytes_background"] + row["bytes_objects"] + row["bytes_overhead"]

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import subprocess
@@ -44,6 +45,10 @@ def labelled(path: Path, count: int, start: int = 0) -> Path:
     return path
 
 
+def payload_files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.rinr"))
+
+
 def invoke(*words, code=0):
     result = run.invoke(app, [str(word) for word in words])
     assert result.exit_code == code, result.output
@@ -52,7 +57,7 @@ def invoke(*words, code=0):
 
 def test_payload_files_without_a_store(folder, tmp_path):
     invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "payloads")
-    files = sorted((tmp_path / "payloads").iterdir())
+    files = payload_files(tmp_path / "payloads")
     assert [f.name for f in files] == ["frame0.rinr", "frame1.rinr", "frame2.rinr"]
     invoke("decode", tmp_path / "payloads", "--out", tmp_path / "pngs")
     for index, file in enumerate(files):
@@ -110,7 +115,7 @@ def test_broken_files_are_refused_by_name_and_the_rest_goes_on(folder, tmp_path)
     (folder / "broken.jpg").write_bytes(b"no picture")
     result = invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "payloads", code=3)
     assert "broken.jpg" in result.stderr
-    assert len(list((tmp_path / "payloads").iterdir())) == 3
+    assert len(payload_files(tmp_path / "payloads")) == 3
     result = invoke("encode", folder, "--preset", "tiny", "--store", tmp_path / "store", code=3)
     assert "broken.jpg" in result.stderr
     assert json.loads(invoke("info", "--store", tmp_path / "store", "--json").output)["images"] == 3
@@ -123,12 +128,6 @@ def test_a_mosaic_of_stored_and_of_fresh_frames(folder, tmp_path):
         assert Image.open(tmp_path / "m.png").width > 1_000
 
 
-def test_bench_says_the_same_to_people_and_programs(folder):
-    told = json.loads(invoke("bench", folder, "--preset", "tiny", "--frames", 2, "--json").output)
-    assert [row["name"] for row in told["rows"]][-1] == "ours, tiny"
-    assert "two-stream JPEG" in invoke("bench", folder, "--preset", "tiny", "--frames", 2).output
-
-
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -136,11 +135,16 @@ def test_bench_says_the_same_to_people_and_programs(folder):
         (["encode", "."], 2, "either --store URL or --out DIR"),
         (["encode", ".", "--out", "x", "--preset", "quick"], 2, "fast, paper"),
         (["encode", ".", "--out", "x", "--device", "abacus"], 2, "'abacus' cannot be used here"),
+        (["encode", ".", "--out", "x", "--preset", "fast", "--object-db", "33"], 2, "presets that can: balanced"),
+        (["encode", ".", "--out", "x", "--max-bytes", "0"], 2, "max-bytes is 0, expected more than 0"),
+        (["inspect"], 2, "either payload files"),
+        (["inspect", "nothing.rinr"], 2, "nothing.rinr cannot be read"),
+        (["inspect", "--store", "nowhere"], 2, "with --image ID"),
+        (["inspect", "a.jpg"], 1, "a.jpg: frame payload: magic is"),
         (["decode"], 2, "either payload files or --store"),
         (["decode", "nothing.rinr"], 2, "nothing.rinr does not exist"),
         (["decode", "--store", "/proc/nowhere"], 1, "/proc/nowhere"),
         (["mosaic", "nowhere"], 2, "nowhere is not a folder"),
-        (["bench", "nowhere"], 2, "nowhere is not a folder"),
     ],
 )
 def test_wrong_usage_is_one_clear_line(words, code, says, tmp_path, monkeypatch):
@@ -152,9 +156,12 @@ def test_wrong_usage_is_one_clear_line(words, code, says, tmp_path, monkeypatch)
     assert "Traceback" not in result.output
 
 
-def test_a_store_that_cannot_be_written_is_one_clear_line(folder, tmp_path):
+def test_a_place_that_cannot_be_written_is_one_clear_line(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = invoke("encode", folder, "--preset", "tiny", "--store", tmp_path / "file", code=1)
+    assert "file" in result.stderr
+    assert "Traceback" not in result.output
+    result = invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "file", code=1)
     assert "file" in result.stderr
     assert "Traceback" not in result.output
 
@@ -203,7 +210,7 @@ app(["encode", {str(folder)!r}, "--out", {str(tmp_path / "out")!r}])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert len(payload_files(tmp_path / "out")) == 3
     refused = subprocess.run(
         [sys.executable, "-c", code.replace('"--out"', '"--store"')], capture_output=True, text=True, timeout=300
     )
@@ -215,8 +222,50 @@ app(["encode", {str(folder)!r}, "--out", {str(tmp_path / "out")!r}])
 def test_encode_and_decode_say_the_same_to_programs(folder, tmp_path):
     (folder / "broken.jpg").write_bytes(b"no picture")
     told = json.loads(invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "p", "--json", code=3).stdout)
-    files = list((tmp_path / "p").iterdir())
+    files = payload_files(tmp_path / "p")
     assert (told["images"], told["refused"]) == (3, 1)
     assert told["bytes_total"] == sum(file.stat().st_size for file in files)
     told = json.loads(invoke("decode", tmp_path / "p", "--out", tmp_path / "pngs", "--json").stdout)
     assert told == {"pictures": 3, "refused": 0}
+
+
+def test_inspect_says_the_same_to_people_and_programs(folder, tmp_path):
+    invoke("encode", folder, "--preset", "tiny", "--out", tmp_path / "p")
+    file = tmp_path / "p" / "frame0.rinr"
+    told = json.loads(invoke("inspect", file, "--json").stdout)
+    assert sum(share["bytes"] for share in told["shares"]) == told["bytes"] == file.stat().st_size
+    said = invoke("inspect", file).stdout
+    assert "12x12 at 19,14" in said
+    assert "square" in said
+    for share in told["shares"]:
+        assert share["part"] in said
+    assert len(invoke("inspect", tmp_path / "p", "--json").stdout.splitlines()) == 3
+    file.write_bytes(file.read_bytes()[:-3])
+    refused = invoke("inspect", tmp_path / "p", "--json", code=3)
+    assert "frame0.rinr" in refused.stderr
+    assert len(refused.stdout.splitlines()) == 2
+
+
+def test_inspect_finds_rows_of_a_store(folder, tmp_path):
+    store = tmp_path / "store"
+    invoke("encode", folder, "--preset", "tiny", "--store", store)
+    image_id = hashlib.sha256((folder / "frame0.jpg").read_bytes()).hexdigest()
+    told = json.loads(invoke("inspect", "--store", store, "--image", image_id[:12], "--json").stdout)
+    assert told["payload"].startswith(f"{image_id} tiny ")
+    assert "no image whose id starts with zz" in invoke("inspect", "--store", store, "--image", "zz", code=1).stderr
+
+
+def test_encode_by_outcome_says_what_was_picked_and_why(folder, tmp_path):
+    asked = ("--object-db", 30, "--background-db", 28)
+    told = json.loads(invoke("encode", folder, *asked, "--out", tmp_path / "p", "--json").stdout)
+    assert (told["images"], told["fell_short"]) == (3, 0)
+    lines = [json.loads(line) for line in (tmp_path / "p" / "encoded.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert line["object_db"] >= 30
+        assert line["background_db"] >= 28
+        assert line["stopped"] == "background-db 28 reached; object-db 30 reached"
+        assert line["picked"].startswith("cosine step ")
+    short = invoke("encode", folder, "--max-bytes", 10, "--store", tmp_path / "store")
+    assert "3 of them fell short" in short.stderr
+    # Another ask is another encoding: nothing that is there is taken for it.
+    assert "3 frames encoded" in invoke("encode", folder, "--max-bytes", 200, "--store", tmp_path / "store").stdout

@@ -1,7 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from rinr.codec import entropy
+from rinr.codec.bytestream import PayloadError
 from rinr.codec.quantize import largest
 
 
@@ -57,3 +60,65 @@ def test_models_are_integers_alone_and_pinned():
         gaussian.append(gaussian[-1] * (ratio * square**power // one**power) >> 30)
     assert entropy._frequencies(3, 68).tolist() == gaussian[:0:-1] + gaussian
     assert all(entropy._frequencies(127, model).min() >= 1 for model in range(entropy.MODELS))
+
+
+MEANS = (0, 30, 256, 1_000, 9_000, 400_000)
+
+
+@pytest.mark.parametrize("mean", MEANS)
+def test_geometric_symbols_come_back_and_cost_what_the_meter_says(mean):
+    rng = np.random.default_rng(mean)
+    values = np.clip(np.round(rng.laplace(0, mean / 256 + 0.1, 800)), -2048, 2048).astype(np.int32)
+    flat = rng.integers(0, 8, 800).astype(np.int32)
+    encoder, meter = entropy.GeometricEncoder(), entropy.GeometricMeter()
+    for coder in (encoder, meter):
+        coder.signed(values, mean)
+        for value in np.abs(values[:50]).tolist():
+            coder.unsigned(value, mean)
+        coder.flat(flat, 3)
+    data = encoder.finish()
+    assert meter.bits / 8 - 1 <= len(data) <= meter.bits / 8 * 1.002 + 5
+    decoder = entropy.GeometricDecoder(data)
+    assert np.array_equal(decoder.signed(np.zeros_like(values), mean), values)
+    assert [decoder.unsigned(0, mean) for _ in range(50)] == np.abs(values[:50]).tolist()
+    assert np.array_equal(decoder.flat(np.zeros_like(values), 3), flat)
+    decoder.expect_end()
+
+
+@pytest.mark.parametrize("magnitude", [0.2, 1.0, 6.0, 40.0])
+def test_the_model_of_the_right_mean_is_close_to_the_entropy_of_its_source(magnitude):
+    # A two-sided geometric source of this mean, whose entropy is computed here.
+    ratio = (np.sqrt(1 + magnitude**2) - 1) / magnitude
+    entropy_bits = -np.log2((1 - ratio) / (1 + ratio)) - magnitude * np.log2(ratio)
+    rng = np.random.default_rng(1)
+    values = (rng.geometric(1 - ratio, 40_000) - rng.geometric(1 - ratio, 40_000)).astype(np.int32)
+    meter = entropy.GeometricMeter()
+    meter.signed(values, round(256 * magnitude))
+    assert meter.bits / len(values) == pytest.approx(entropy_bits, rel=0.01, abs=0.05)
+    for wrong in (0.3, 3.0):
+        other = entropy.GeometricMeter()
+        other.signed(values, round(256 * magnitude * wrong))
+        assert other.bits >= meter.bits
+
+
+def test_geometric_models_are_chosen_by_integers_alone_and_pinned():
+    # Expected magnitudes of codes 1 to 6 by Python's fractions; a changed bound would break every stored payload.
+    from fractions import Fraction
+
+    one = Fraction(1 << 30)
+    eighths = [Fraction(x) for x in (1 << 30, 902_905_651, 759_250_125, 638_450_708)]
+    ratios = [1 - eighths[code % 4] / one / (1 << (code // 4)) for code in range(1, 7)]
+    means = [256 * 2 * r / (1 - r * r) for r in ratios]
+    bounds = [float(low + high) / 2 for low, high in itertools.pairwise(means)]
+    assert [abs(ours - theirs) <= 1.5 for ours, theirs in zip(entropy._SIGNED_BOUNDS, bounds, strict=False)] == [
+        True
+    ] * 5
+
+
+def test_a_stream_with_more_in_it_than_was_taken_is_refused():
+    encoder = entropy.GeometricEncoder()
+    encoder.flat(np.arange(64, dtype=np.int32), 8)
+    decoder = entropy.GeometricDecoder(encoder.finish())
+    decoder.flat(np.zeros(8, dtype=np.int32), 8)
+    with pytest.raises(PayloadError, match="left over"):
+        decoder.expect_end()

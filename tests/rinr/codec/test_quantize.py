@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from rinr.codec.quantize import largest, quantize, step_sizes
+from rinr.codec.quantize import codes_of, largest, quantize, snap, step_sizes
 
 
 @pytest.mark.parametrize("bits", [2, 5, 8, 16])
@@ -44,3 +44,23 @@ def test_zeros_stay_zero():
 def test_what_cannot_be_quantized_is_refused(value, bits, says):
     with pytest.raises(ValueError, match=says):
         quantize(torch.tensor([[value, 1.0]]), bits)
+
+
+def test_only_the_codes_asked_for_are_used():
+    tensor = torch.randn(40, 9, generator=torch.Generator().manual_seed(3))
+    integers, codes = quantize(tensor, 8, every=2)
+    assert not (codes % 2).any()
+    assert int(integers.abs().max()) <= largest(8)
+    _, free = quantize(tensor, 8)
+    assert bool(((codes.int() - free.int()) >= 0).all())
+    assert bool(((codes.int() - free.int()) <= 1).all())
+
+
+def test_snapped_steps_are_in_the_table_and_near():
+    octaves = torch.linspace(-24, 6, 301)
+    snapped = snap(octaves)
+    assert float((snapped - octaves).abs().max()) <= 0.125 + 1e-6
+    codes = codes_of(snapped)
+    assert not (codes % 2).any()
+    assert torch.allclose(step_sizes(codes), torch.exp2(snapped))
+    assert torch.equal(snap(torch.tensor([-99.0, 99.0])), torch.tensor([-25.0, 6.75]))

@@ -129,8 +129,8 @@ def test_bad_input_is_refused_by_name(encoded, tmp_path):
     with pytest.raises(ValueError, match="no encoded frames"):
         RinrDataset([])
     rows = encoded([frame(0)])
-    with pytest.raises(ValueError, match="no column objects"):
-        RinrDataset(to_table(rows).drop_columns(["objects"]))
+    with pytest.raises(ValueError, match="no column payload"):
+        RinrDataset(to_table(rows).drop_columns(["payload"]))
     with pytest.raises(ValueError, match="60x48: both sides must be multiples of 8"):
         RinrDataset(rows, size=(60, 48))
     with pytest.raises(ValueError, match="60x48: both sides must be multiples of 8"):

@@ -1,0 +1,153 @@
+"""How long fits take, beside the plain PyTorch reference of `benchmarks/reference_siren.py`, timed in the same run.
+
+    python -m benchmarks.fit_speed [FOLDER ...] [--frames 6] [--reference-steps 500] [--parts presets,psnr,sizes,cores]
+
+- presets: seconds a frame, objects included, to 10,000 steps of the reference, of which a few are timed and scaled.
+- psnr: seconds to the PSNR that the reference has after 500 of its steps, with fewer bytes than its weights.
+- sizes: seconds per image and step, over 50 steps, for 16 to 1,024 images at once.
+- cores: the rate of two processes of one thread each, to one's.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.frames import find_folders, read
+from benchmarks.reference_siren import fit_reference
+from rinr.decoder import to_pixels
+from rinr.encoder import encode
+from rinr.frames import Frame, resize
+from rinr.metrics import psnr
+from rinr.networks.coordinates import centres
+from rinr.networks.fitting import Schedule
+from rinr.networks.siren import SIREN, SirenSettings
+from rinr.networks.siren_coding import Shape
+from rinr.presets import FAST, SIREN_PRESET
+
+REFERENCE_STEPS, REFERENCE_BYTES = 10_000, 6_667
+_PSNR_STEPS = (50, 100, 200, 400, 800)
+
+
+def presets(frames: list[Frame], step_seconds: float) -> Iterator[str]:
+    yield "| preset | s a frame | reference, 10,000 steps | ratio |\n|---|---|---|---|"
+    for preset in (SIREN_PRESET, FAST):
+        started = time.perf_counter()
+        encode(frames, preset)
+        seconds = (time.perf_counter() - started) / len(frames)
+        whole = REFERENCE_STEPS * step_seconds
+        yield f"| {preset.name} | {seconds:.2f} | {whole:,.0f} s | 1/{whole / seconds:,.0f} |"
+
+
+def time_to_psnr(frames: list[Frame], steps: int) -> Iterator[str]:
+    yield f"| reference's dB after {steps} steps | its s | ours: steps | dB | bytes | s | ratio |"
+    yield "|---|---|---|---|---|---|---|"
+    ratios = []
+    for frame in frames:
+        wanted, step_seconds = fit_reference(frame.pixels, steps)
+        for mine in _PSNR_STEPS:
+            network, seconds = _timed_fit(frame, mine)
+            (decoded,) = to_pixels(_render(network, frame.size))
+            reached = psnr(frame.pixels, decoded) or 0.0
+            if reached >= wanted:
+                break
+        ratios.append(steps * step_seconds / seconds)
+        size = len(SIREN.write([network]))
+        yield (
+            f"| {wanted:.2f} | {steps * step_seconds:.0f} | {mine} | {reached:.2f} | {size:,} | {seconds:.2f} "
+            f"| {'1/' if reached >= wanted else 'not reached: 1/'}{ratios[-1]:,.0f} |"
+        )
+    yield f"\nmedian ratio 1/{median(ratios):,.0f}; the reference's weights are {REFERENCE_BYTES:,} bytes at 8 bits"
+
+
+def sizes(counts: tuple[int, ...] = (16, 64, 256, 1024), steps: int = 50) -> Iterator[str]:
+    yield f"| images | us an image and step, over {steps} steps |\n|---|---|"
+    generator = torch.Generator().manual_seed(0)
+    settings = _short(steps)
+    for count in counts:
+        pictures = [torch.rand(64, 64, 3, generator=generator) for _ in range(count)]
+        started = time.perf_counter()
+        SIREN.fit(pictures, settings)
+        yield f"| {count:,} | {(time.perf_counter() - started) / count / steps * 1e6:,.0f} |"
+
+
+def cores(count: int = 32, steps: int = 100) -> Iterator[str]:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        # The first call starts the processes and imports torch in them.
+        list(pool.map(_fit_some, [2, 2], [5, 5]))
+        started = time.perf_counter()
+        pool.submit(_fit_some, count, steps).result()
+        one = count / (time.perf_counter() - started)
+        started = time.perf_counter()
+        list(pool.map(_fit_some, [count, count], [steps, steps]))
+        two = 2 * count / (time.perf_counter() - started)
+    load = os.getloadavg()[0]
+    yield f"two cores fit at {two / one:.2f} times the rate of one ({os.cpu_count()} cores, load {load:.1f})"
+
+
+def _fit_some(count: int, steps: int) -> None:
+    torch.set_num_threads(1)
+    SIREN.fit([torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(i)) for i in range(count)], _short(steps))
+
+
+def _short(steps: int) -> SirenSettings:
+    return SirenSettings(Shape(16, 4), 8, 12, Schedule(steps, 1e-2, True, 1_024), 12, 1e-7)
+
+
+def _timed_fit(frame: Frame, steps: int):
+    background = SIREN_PRESET.background
+    settings = replace(background, schedule=replace(background.schedule, steps=steps))
+    width, height = (round(side / SIREN_PRESET.background_scale) for side in frame.size)
+    started = time.perf_counter()
+    small = torch.tensor(resize(frame.pixels, (width, height)), dtype=torch.float32) / 255
+    (network,) = SIREN.fit([small], settings)
+    return network, time.perf_counter() - started
+
+
+def _render(network, size: tuple[int, int]) -> torch.Tensor:
+    x, y = (centres(side)[None] * 2 - 1 for side in size)
+    return SIREN.stack([network], "cpu").render(torch.tensor([0]), x, y).clamp(0, 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="*", type=Path, help="default: every folder below RINR_DATA, or the sample")
+    parser.add_argument("--frames", type=int, default=6, help="in all, of as many folders (default 6)")
+    parser.add_argument("--reference-steps", type=int, default=500, help="for the part psnr (default 500)")
+    parser.add_argument("--parts", default="presets,psnr,sizes,cores")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    folders = find_folders(options.folders)
+    chosen = np.linspace(0, len(folders) - 1, min(options.frames, len(folders))).round().astype(int)
+    frames = [read(folders[i], 1)[0][0] for i in chosen]
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__} with 1 thread, {len(frames)} frames\n"
+    )
+    parts = {
+        "presets": lambda: presets(frames, fit_reference(_standard(frames[0]), 8)[1]),
+        "psnr": lambda: time_to_psnr(frames, options.reference_steps),
+        "sizes": sizes,
+        "cores": cores,
+    }
+    for part in options.parts.split(","):
+        for line in parts[part]():
+            print(line, flush=True)
+        print()
+
+
+def _standard(frame: Frame) -> np.ndarray:
+    """A frame of 640x360, as the reference's step is timed."""
+    return resize(frame.pixels, (640, 360))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@ PYTHON ?= python3
 DATA ?=
 DEVICES ?=
 FRAMES ?=
-PRESET ?= fast
+PRESET ?= balanced
 OUT ?= demo
 KEEP ?=
 DRILL ?=
@@ -21,7 +21,7 @@ endif
 .PHONY: help demo ui test drills lint format results install clean
 
 help:
-	@echo "make demo     the whole pipeline on the sample: DATA=folder DEVICES=3 FRAMES=12 PRESET=fast KEEP=1 OUT=demo"
+	@echo "make demo     the whole pipeline on the sample: DATA=folder DEVICES=3 FRAMES=12 PRESET=balanced KEEP=1 OUT=demo"
 	@echo "make ui       the Prefect UI on the last demo's database"
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"

@@ -14,7 +14,7 @@ from tasks.report import publish_deliveries
 def deliver(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "fast",
+    preset: PresetName = "balanced",
     epochs: Epochs = 30,
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",

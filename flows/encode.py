@@ -21,7 +21,7 @@ from tasks.report import publish_store
 def encode(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "fast",
+    preset: PresetName = "balanced",
     batch: BatchSize = 0,
     workers: Workers = 0,
     scheduler: Scheduler = "",

@@ -45,15 +45,17 @@ StoreUrl = Annotated[
     ),
 ]
 
-PresetChoice = Literal["balanced", "fast", "paper"]
+PresetChoice = Literal["balanced", "instant", "small", "fine", "siren", "fast", "paper"]
 
 PresetName = Annotated[
     PresetChoice,
     _field(
         title="Preset",
-        description="How images are encoded. `balanced` is the smallest and takes a fraction of a second an image on "
-        "one core. `fast` takes seconds. `paper` uses the networks and the 10,000 steps of the Residual-INR paper, "
-        "minutes to hours an image without an accelerator.",
+        description="How images are encoded. `balanced`: small, about 25 dB of background and 32 dB of objects, a "
+        "fraction of a second an image on one core. `instant`: the same in tens of milliseconds, 5 percent larger. "
+        "`small`: two thirds of the bytes, 3 dB worse objects. `fine`: near 35 dB, twenty times the bytes. `siren` and "
+        "`fast`: sine networks in place of cosine ones, 5 and 1 seconds. `paper`: the networks and the 10,000 steps of "
+        "the Residual-INR paper, an hour an image without an accelerator.",
     ),
 ]
 

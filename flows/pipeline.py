@@ -38,7 +38,7 @@ from tasks.stages import Stopwatch
 def pipeline(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "fast",
+    preset: PresetName = "balanced",
     limit: Limit = None,
     batch: BatchSize = 0,
     workers: Workers = 0,

@@ -5,7 +5,7 @@ Example::
     import rinr
 
     frame = rinr.working_frame(jpeg_bytes, labels)
-    (image,) = rinr.encode([frame], rinr.find_preset("fast"))
+    (image,) = rinr.encode([frame], rinr.find_preset("balanced"))
     payload = rinr.pack_frame(image.frame)  # what travels
     pixels = rinr.decode(rinr.unpack_frame(payload))
 """

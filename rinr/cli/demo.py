@@ -17,6 +17,7 @@ from rinr.cli.console import fail, note, out
 from rinr.cli.demo_state import DemoError, Settings, State, claimed, clear, read_state, write_state
 from rinr.cli.demo_view import RunView, print_report, said, step
 from rinr.cli.device_folders import DataError, DeviceFiles, copy_files, plan_devices
+from rinr.presets import PRESETS
 
 if TYPE_CHECKING:
     from services.prefect_server import PrefectServer
@@ -51,7 +52,9 @@ def demo(
             help=f"JPEGs a device at most; 0 takes all. Default: all of the sample, {DEFAULT_FRAMES} of other data.",
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="How images are encoded: fast or paper.")] = "fast",
+    preset: Annotated[
+        str, typer.Option(help=f"How images are encoded: {', '.join(p.name for p in PRESETS)}.")
+    ] = "balanced",
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="Epochs that each device trains.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     folder: Annotated[Path, typer.Option("--out", help="Folder for all that the demo makes.")] = Path("demo"),

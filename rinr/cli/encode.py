@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -34,6 +34,7 @@ from rinr.frames import Frame, ImageError
 from rinr.metrics import mean_db
 from rinr.outcome import Outcome, check_searchable
 from rinr.payload_folder import PayloadFolder
+from rinr.pool import EncoderPool, cores
 from rinr.presets import PRESETS, Preset, encoding_id, find_preset
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 FILES_SECONDS, STORE_SECONDS = 2.0, 5.0
 """Frames that take about so long are fitted and written together: what a stop in the middle costs at most."""
+
+POOL_PAYS_SECONDS = 15.0
+"""With so much left to do, further processes are started, which take seconds to be ready."""
 
 
 def encode(
@@ -72,6 +76,9 @@ def encode(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes that fit on the CPU where there is much to do; 0: one a core.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a sentence.")] = False,
 ) -> None:
     """Encode labelled JPEGs as implicit neural representations.
@@ -92,7 +99,7 @@ def encode(
         folders = labelled_folders(folder)
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
-    job = _Job(chosen, outcome, place)
+    job = _Job(chosen, outcome, place, jobs or cores())
     where = f"rows in {store}" if store is not None else f"payload files in {out_dir}"
     try:
         with stoppable():
@@ -101,6 +108,8 @@ def encode(
             else:
                 assert out_dir is not None
                 _into_files(folders, out_dir, job)
+    except RuntimeError as error:
+        raise fail(f"{error}; what is finished is kept") from None
     except KeyboardInterrupt as stop:
         kept = len(job.encoded) + job.kept
         of = f" of {job.frames}" if job.frames else ""
@@ -138,6 +147,7 @@ class _Job:
     preset: Preset
     outcome: Outcome
     device: str
+    jobs: int
     frames: int = 0
     passed: int = 0
     kept: int = 0
@@ -148,12 +158,16 @@ class _Job:
     def encoding_id(self) -> str:
         return encoding_id(self.preset, self.outcome)
 
-    def encode(self, frames: Sequence[Frame], tell: Callable[[int, int], None]) -> list[EncodedImage]:
+    def encode(
+        self, frames: Sequence[Frame], tell: Callable[[int, int], None], pool: EncoderPool | None
+    ) -> list[EncodedImage]:
         """Encode a batch; progress is told in thousandths of a frame."""
 
         def progress(done: int, of: int) -> None:
             tell(1_000 * self.passed + 1_000 * len(frames) * done // max(of, 1), 1_000 * self.frames)
 
+        if pool:
+            return pool.encode(frames, self.preset, outcome=self.outcome, progress=progress)
         return encode_frames(frames, self.preset, outcome=self.outcome, device=self.device, progress=progress)
 
 
@@ -162,7 +176,6 @@ def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: _Job) -> 
     files = [(folder, file) for folder in folders for file in folder.files]
     payloads = PayloadFolder(out_dir)
     taken: set[str] = set()
-    batches = _Batches(FILES_SECONDS, job.device)
     work: list[tuple[str, Frame]] = []
     job.frames = len(files)
 
@@ -174,7 +187,7 @@ def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: _Job) -> 
             job.passed += 1
         work.clear()
 
-    with progress_bar(f"encoding {len(files)} frames") as tell:
+    with _Batches(FILES_SECONDS, job) as batches, progress_bar(f"encoding {len(files)} frames") as tell:
         for folder, file in files:
             image_id, labels_id = folder.ids(file)
             name = f"{safe_stem(file.name, image_id)}.rinr"
@@ -224,8 +237,7 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
             note(f"refused: {row['device']}: {row['path']}: {row['reason']}")
         pending = [item for item in store.missing(job.encoding_id) if item.device in places]
         job.frames = len(pending)
-        batches = _Batches(STORE_SECONDS, job.device)
-        with progress_bar(f"encoding {len(pending)} frames") as tell:
+        with _Batches(STORE_SECONDS, job) as batches, progress_bar(f"encoding {len(pending)} frames") as tell:
             while pending:
                 batch, pending = pending[: batches.size], pending[batches.size :]
                 images = batches.run([read_frame(item, store.url, places) for item in batch], job, tell)
@@ -239,20 +251,31 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
 
 
 class _Batches:
-    """Encodes batches, and says how large the next should be to take about so many seconds."""
+    """Encodes batches, says how large the next should be to take about so many seconds, and, where much is left to do,
+    calls in the other cores."""
 
-    def __init__(self, seconds: float, device: str) -> None:
+    def __init__(self, seconds: float, job: _Job) -> None:
         self.seconds = seconds
         # An accelerator fits a whole group in little more than the time of one frame.
-        self.size = 1 if device == "cpu" else GROUP
+        self.size = 1 if job.device == "cpu" else GROUP
+        self._pool: EncoderPool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *stopped: Any) -> None:
+        if self._pool:
+            self._pool.__exit__(*stopped)
 
     def run(self, frames: Sequence[Frame], job: _Job, tell: Callable[[int, int], None]) -> list[EncodedImage]:
         """Encode one batch."""
         started = time.perf_counter()
-        images = job.encode(frames, tell)
+        images = job.encode(frames, tell, self._pool)
         if frames and job.device == "cpu":
-            fit = self.seconds * len(frames) / max(time.perf_counter() - started, 1e-9)
-            self.size = min(max(int(fit), 1), 2 * self.size, GROUP)
+            each = max(time.perf_counter() - started, 1e-9) / len(frames)
+            if self._pool is None and job.jobs > 1 and each * (job.frames - job.passed) > POOL_PAYS_SECONDS:
+                self._pool = EncoderPool(job.jobs)
+            self.size = min(max(int(self.seconds / each), 1), 2 * self.size, GROUP)
         return images
 
 

@@ -23,7 +23,7 @@ def mosaic(
     ] = None,
     out_file: Annotated[Path, typer.Option("--out", help="The PNG to write.")] = Path("mosaic.png"),
     frames: Annotated[int, typer.Option(min=1, max=50, help="How many frames, evenly spread.")] = 4,
-    preset: Annotated[str, typer.Option(help="Preset, where frames are encoded now.")] = "fast",
+    preset: Annotated[str, typer.Option(help="Preset, where frames are encoded now.")] = "balanced",
 ) -> None:
     """Draw frames as a receiver gets them, beside what was captured and a JPEG of the same bytes.
 

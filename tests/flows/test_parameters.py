@@ -27,7 +27,7 @@ def test_the_presets_to_choose_from_are_those_there_are() -> None:
 def test_defaults_are_within_their_own_bounds() -> None:
     values = pipeline.validate_parameters(dict(PLACES))
     assert {name: values[name] for name in ("preset", "batch", "workers", "report")} == {
-        "preset": "fast", "batch": 0, "workers": 0, "report": "",
+        "preset": "balanced", "batch": 0, "workers": 0, "report": "",
     }  # fmt: skip
 
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -96,20 +98,28 @@ def test_two_folders_of_equal_names_and_two_files_of_one_stem(tmp_path):
 def test_batches_grow_to_the_seconds_they_may_take(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(encode_command.time, "perf_counter", lambda: now[0])
-    batches = encode_command._Batches(2.0, "cpu")
 
     class Job:
-        device = "cpu"
+        device, jobs, frames, passed = "cpu", 2, 60, 0
+        pools: ClassVar[list] = []
 
-        def encode(self, frames, tell):
+        def encode(self, frames, tell, pool):
+            self.pools.append(pool)
             now[0] += 0.3 * len(frames)
             return frames
 
-    sizes = []
-    for _ in range(5):
-        sizes.append(batches.size)
-        batches.run([None] * batches.size, Job(), None)
+    started = []
+    monkeypatch.setattr(encode_command, "EncoderPool", lambda jobs: started.append(jobs) or nullcontext())
+    job, sizes = Job(), []
+    with encode_command._Batches(2.0, job) as batches:
+        for _ in range(5):
+            sizes.append(batches.size)
+            job.passed += len(batches.run([None] * batches.size, job, None))
     assert sizes == [1, 2, 4, 6, 6]
+    # Sixty frames of 0.3 s are worth further processes: from the second batch on, and one set of them.
+    assert started == [2]
+    assert job.pools[0] is None
+    assert None not in job.pools[1:]
 
 
 @pytest.mark.parametrize(

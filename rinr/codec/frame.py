@@ -32,9 +32,9 @@ from rinr.labels import MAX_BOXES_PER_IMAGE, MAX_LABEL_BYTES
 
 MAGIC = b"RI"
 VERSION = 2
-# Working frames have 640 pixels a side. A 4K picture is let through; what costs memory or time grows with these.
+# Working frames have 640 pixels a side; 2560x1600 is let through. What a payload costs to decode grows with these.
 MAX_SIDE = 4_096
-MAX_FRAME_PIXELS = 1 << 23
+MAX_FRAME_PIXELS = 1 << 22
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MAX_BOX_BYTES = 8  # of a box of the largest frame and as many labels as boxes: its digits take 60 bits
 _VERSION_BITS, _HAS_OBJECTS, _PASTED = 0x0F, 0x10, 0x20

@@ -95,15 +95,28 @@ class CosineNetwork:
         return self.layout
 
     @property
+    def rendered_waves(self) -> tuple[int, int]:
+        """Rows and columns of waves, in fours, so that many networks can be stacked."""
+        rows, columns = (-(-side // 4) * 4 for side in self.fine.shape[3:])
+        return rows, columns
+
+    @property
     def multiplications(self) -> int:
-        """Of an evaluation at one point."""
-        return 3 * sum(self.fine.shape[3:])
+        """Of an evaluation at one point of the region's own grid.
+
+        Products and features of all tiles of a row and a column are counted, and a cosine as much as twenty
+        multiplications: a long thin region takes many a pixel.
+        """
+        (width, height), (down, across) = self.size, self.fine.shape[1:3]
+        rows, columns = self.rendered_waves
+        features = down * rows * height + across * columns * width
+        return 3 * (down * rows + across * columns) + 20 * features // (width * height)
 
     @property
     def group(self) -> tuple[int, ...]:
         """Numbers of tiles, of waves in fours, overlap, and whether the weights fit in a byte."""
         largest = max(int(np.abs(self.coarse).max()), int(np.abs(self.fine).max(initial=0)))
-        rows, columns = (-(-side // 4) * 4 for side in self.fine.shape[3:])
+        rows, columns = self.rendered_waves
         return (*self.fine.shape[1:3], rows, columns, self.layout.overlap, int(largest > 127))
 
 

@@ -21,9 +21,9 @@ from rinr.networks.families import family_of_code
 from rinr.networks.family import Family
 
 MAX_GROUPS = 64
-MAX_REGION_PIXELS = 1 << 25
+MAX_REGION_PIXELS = 1 << 24
 """Pixels of the regions of all networks, overlaps counted as often as they are covered."""
-MAX_MULTIPLICATIONS = 1 << 37
+MAX_MULTIPLICATIONS = 1 << 36
 """Of evaluating all networks once at every pixel of their regions."""
 _LAST = 0x80
 _NONE = 0
@@ -97,7 +97,7 @@ def read_networks(data: bytes, sizes: Sequence[Size]) -> list[Member | None]:
             members[index] = Member(family, network)
             multiplications += network.multiplications * sizes[index][0] * sizes[index][1]
         if multiplications > MAX_MULTIPLICATIONS:
-            raise PayloadError(f"networks: {multiplications:,} multiplications, expected at most 2 ** 37 in all")
+            raise PayloadError(f"networks: {multiplications:,} multiplications, expected at most 2 ** 36 in all")
     return members
 
 

@@ -36,7 +36,7 @@ from rinr.networks.siren_coding import Shape, SirenNetwork
 ROOT = Path(__file__).parents[3]
 GOLDEN = {path.stem: path.read_bytes() for path in sorted((ROOT / "tests" / "golden").glob("*.rinr"))}
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 """That a payload may take on top of the interpreter and its libraries: docs/format.md, "Limits"."""
 MOST_SECONDS = 60
 """A generous bound, for machines that do other things as well; docs/format.md says what to expect."""
@@ -198,10 +198,10 @@ def siren_body(width: int, layers: int) -> bytes:
 
 
 NONE, COSINE, SIREN = b"\x80", b"\x83", b"\x82"
-LINES = tuple(Box(0, y, 4096, 1, "a") for y in range(2048))
-TOWERS = tuple(Box(x, 0, 1, 2048, "a") for x in range(4096))
+LINES = tuple(Box(0, y, 4096, 1, "a") for y in range(1024))
+TOWERS = tuple(Box(x, 0, 1, 1024, "a") for x in range(4096))
 DOTS = tuple(sorted(Box(n % 640, n // 640, 1, 1, "a") for n in range(4096)))
-WHOLE = (4096, 2048)
+WHOLE = (4096, 1024)
 LARGEST = {
     "all weights": lambda: frame_of(WHOLE, (), COSINE + zeros((WHOLE,), 0)),
     "one wave": lambda: frame_of(WHOLE, (), COSINE + zeros((WHOLE,), 0, waves=2)),
@@ -211,16 +211,16 @@ LARGEST = {
     "four times covered": lambda: frame_of(
         WHOLE, (whole_box(WHOLE),) * 4, COSINE + zeros((WHOLE,), 5), COSINE + zeros((WHOLE,) * 4, 9, waves=16)
     ),
-    "lines": lambda: frame_of(WHOLE, LINES, NONE, COSINE + zeros(((4096, 1),) * 2048, 0)),
-    "towers": lambda: frame_of(WHOLE, TOWERS, NONE, COSINE + zeros(((1, 2048),) * 4096, 2)),
+    "lines": lambda: frame_of(WHOLE, LINES, NONE, COSINE + zeros(((4096, 1),) * 1024, 0)),
+    "towers": lambda: frame_of(WHOLE, TOWERS, NONE, COSINE + zeros(((1, 1024),) * 4096, 2)),
     "dots": lambda: frame_of((640, 640), DOTS, COSINE + zeros(((640, 640),), 0), COSINE + zeros(((1, 1),) * 4096, 0)),
     "whole frames": lambda: frame_of(
-        (640, 640), (whole_box((640, 640)),) * 81, NONE, COSINE + zeros(((640, 640),) * 81, 15, waves=8)
+        (640, 640), (whole_box((640, 640)),) * 40, NONE, COSINE + zeros(((640, 640),) * 40, 15, waves=8)
     ),
     "4,096 whole frames": lambda: frame_of((640, 640), (whole_box((640, 640)),) * 4096, NONE, COSINE + cosine_head()),
     "none of 4,096": lambda: frame_of((640, 640), (whole_box((640, 640)),) * 4096, NONE, NONE),
     "siren": lambda: frame_of(WHOLE, (), SIREN + siren_body(36, 10)),
-    "wide siren": lambda: frame_of((640, 640), (), SIREN + siren_body(255, 6)),
+    "wide siren": lambda: frame_of((640, 640), (), SIREN + siren_body(255, 4)),
     "wider siren": lambda: frame_of((640, 640), (), SIREN + siren_body(255, 8)),
     "widest siren": lambda: frame_of((640, 640), (), SIREN + siren_body(255, 32)),
     "groups": lambda: frame_of((640, 640), DOTS, NONE, in_groups(zeros(((1, 1),), 0), 63) + b"\x80"),

@@ -1,26 +1,28 @@
 """How long fits take, beside the plain PyTorch reference of `benchmarks/reference_siren.py`, timed in the same run.
 
-    python -m benchmarks.fit_speed [FOLDER ...] [--frames 6] [--reference-steps 500] [--parts presets,psnr,sizes,cores]
+    python -m benchmarks.fit_speed [FOLDER ...] [--frames 6] [--reference-steps 500]
+                                   [--parts presets,psnr,sizes,cores,instant]
 
 - presets: seconds a frame, objects included, to 10,000 steps of the reference, of which a few are timed and scaled.
 - psnr: seconds to the PSNR that the reference has after 500 of its steps, with fewer bytes than its weights.
 - sizes: seconds per image and step, over 50 steps, for 16 to 1,024 images at once.
 - cores: the rate of two processes of one thread each, to one's.
+- instant: frames a second, beside Pillow's AVIF encoder at speed 4 on the same frames.
 """
 
 import argparse
+import io
 import os
 import platform
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.frames import find_folders, read
 from benchmarks.reference_siren import fit_reference
@@ -32,7 +34,8 @@ from rinr.networks.coordinates import centres
 from rinr.networks.fitting import Schedule
 from rinr.networks.siren import SIREN, SirenSettings
 from rinr.networks.siren_coding import Shape
-from rinr.presets import FAST, SIREN_PRESET
+from rinr.pool import EncoderPool
+from rinr.presets import BALANCED, FAST, INSTANT, SIREN_PRESET
 
 REFERENCE_STEPS, REFERENCE_BYTES = 10_000, 6_667
 _PSNR_STEPS = (50, 100, 200, 400, 800)
@@ -40,12 +43,12 @@ _PSNR_STEPS = (50, 100, 200, 400, 800)
 
 def presets(frames: list[Frame], step_seconds: float) -> Iterator[str]:
     yield "| preset | s a frame | reference, 10,000 steps | ratio |\n|---|---|---|---|"
-    for preset in (SIREN_PRESET, FAST):
+    for preset in (SIREN_PRESET, FAST, BALANCED, INSTANT):
         started = time.perf_counter()
         encode(frames, preset)
         seconds = (time.perf_counter() - started) / len(frames)
         whole = REFERENCE_STEPS * step_seconds
-        yield f"| {preset.name} | {seconds:.2f} | {whole:,.0f} s | 1/{whole / seconds:,.0f} |"
+        yield f"| {preset.name} | {seconds:.3f} | {whole:,.0f} s | 1/{whole / seconds:,.0f} |"
 
 
 def time_to_psnr(frames: list[Frame], steps: int) -> Iterator[str]:
@@ -80,23 +83,38 @@ def sizes(counts: tuple[int, ...] = (16, 64, 256, 1024), steps: int = 50) -> Ite
         yield f"| {count:,} | {(time.perf_counter() - started) / count / steps * 1e6:,.0f} |"
 
 
-def cores(count: int = 32, steps: int = 100) -> Iterator[str]:
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        # The first call starts the processes and imports torch in them.
-        list(pool.map(_fit_some, [2, 2], [5, 5]))
-        started = time.perf_counter()
-        pool.submit(_fit_some, count, steps).result()
-        one = count / (time.perf_counter() - started)
-        started = time.perf_counter()
-        list(pool.map(_fit_some, [count, count], [steps, steps]))
-        two = 2 * count / (time.perf_counter() - started)
-    load = os.getloadavg()[0]
-    yield f"two cores fit at {two / one:.2f} times the rate of one ({os.cpu_count()} cores, load {load:.1f})"
+def cores(frames: list[Frame]) -> Iterator[str]:
+    """Through the pool that `rinr encode --jobs` uses: one process of one thread, then two."""
+    for preset, count in ((BALANCED, 48), (FAST, 16)):
+        work = [frames[index % len(frames)] for index in range(count)]
+        rates = []
+        for jobs in (1, 2):
+            with EncoderPool(jobs) as pool:
+                pool.encode(work[: 2 * jobs], preset)  # the processes import torch
+                started = time.perf_counter()
+                pool.encode(work, preset)
+                rates.append(count / (time.perf_counter() - started))
+        load = os.getloadavg()[0]
+        yield f"{preset.name}: two cores fit at {rates[1] / rates[0]:.2f} times the rate of one (load {load:.1f})"
 
 
-def _fit_some(count: int, steps: int) -> None:
-    torch.set_num_threads(1)
-    SIREN.fit([torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(i)) for i in range(count)], _short(steps))
+def instant(frames: list[Frame], rounds: int = 3) -> Iterator[str]:
+    """The preset `instant`, objects included, beside Pillow's AVIF at speed 4 on whole frames, in turn."""
+    ours, avif = [], []
+    encode(frames[:1], INSTANT)
+    for _ in range(rounds):
+        for frame in frames:
+            started = time.perf_counter()
+            encode([frame], INSTANT)
+            ours.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            Image.fromarray(frame.pixels).save(io.BytesIO(), "AVIF", quality=10, speed=4, max_threads=1)
+            avif.append(time.perf_counter() - started)
+    mine, theirs = median(ours), median(avif)
+    yield (
+        f"instant: {1 / mine:.0f} frames a second, its PSNR measured as well; AVIF at speed 4: {1 / theirs:.1f}; "
+        f"{theirs / mine:.1f} times as fast (medians)"
+    )
 
 
 def _short(steps: int) -> SirenSettings:
@@ -123,7 +141,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, help="default: every folder below RINR_DATA, or the sample")
     parser.add_argument("--frames", type=int, default=6, help="in all, of as many folders (default 6)")
     parser.add_argument("--reference-steps", type=int, default=500, help="for the part psnr (default 500)")
-    parser.add_argument("--parts", default="presets,psnr,sizes,cores")
+    parser.add_argument("--parts", default="presets,psnr,sizes,cores,instant")
     options = parser.parse_args()
     torch.set_num_threads(1)
     folders = find_folders(options.folders)
@@ -136,7 +154,8 @@ def main() -> None:
         "presets": lambda: presets(frames, fit_reference(_standard(frames[0]), 8)[1]),
         "psnr": lambda: time_to_psnr(frames, options.reference_steps),
         "sizes": sizes,
-        "cores": cores,
+        "cores": lambda: cores(frames),
+        "instant": lambda: instant(frames),
     }
     for part in options.parts.split(","):
         for line in parts[part]():

@@ -28,15 +28,8 @@ def psnr(reference: Pixels, decoded: Pixels, mask: npt.NDArray[np.bool_] | None 
     Returns:
         ``None`` where no pixel counts.
     """
-    if reference.shape != decoded.shape:
-        raise ValueError(f"PSNR of pictures of {reference.shape} and {decoded.shape}: shapes must be equal")
-    error = reference.astype(np.float64) - decoded
-    if mask is not None:
-        error = error[mask]
-    if error.size == 0:
-        return None
-    mse = float(np.mean(error**2))
-    return MAX_DB if mse == 0 else min(MAX_DB, 10 * math.log10(255**2 / mse))
+    squared = _squared_errors(reference, decoded)
+    return _decibels(squared if mask is None else squared[mask])
 
 
 def object_mask(size: tuple[int, int], boxes: Sequence[Box]) -> npt.NDArray[np.bool_]:
@@ -50,10 +43,27 @@ def object_mask(size: tuple[int, int], boxes: Sequence[Box]) -> npt.NDArray[np.b
 def frame_psnr(reference: Pixels, decoded: Pixels, boxes: Sequence[Box]) -> tuple[float | None, float | None]:
     """``(background, object)`` PSNR of one frame in dB; ``None`` where it has no such pixels."""
     mask = object_mask((reference.shape[1], reference.shape[0]), boxes)
-    return psnr(reference, decoded, ~mask), psnr(reference, decoded, mask)
+    squared = _squared_errors(reference, decoded)
+    return _decibels(squared[~mask]), _decibels(squared[mask])
 
 
 def mean_db(values: Iterable[float | None]) -> float | None:
     """Mean over the images that have a value; ``None`` where none has."""
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else None
+
+
+def _squared_errors(reference: Pixels, decoded: Pixels) -> npt.NDArray[np.int32]:
+    """Sums over the channels, ``[height, width]``: whole numbers, so that what is made of them is exact."""
+    if reference.shape != decoded.shape:
+        raise ValueError(f"PSNR of pictures of {reference.shape} and {decoded.shape}: shapes must be equal")
+    error = reference.astype(np.int32)
+    error -= decoded
+    return np.einsum("hwc,hwc->hw", error, error)
+
+
+def _decibels(squared: npt.NDArray[np.int32]) -> float | None:
+    if squared.size == 0:
+        return None
+    mse = int(squared.sum(dtype=np.int64)) / (3 * squared.size)
+    return MAX_DB if mse == 0 else min(MAX_DB, 10 * math.log10(255**2 / mse))

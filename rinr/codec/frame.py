@@ -94,6 +94,11 @@ def pack_frame(frame: EncodedFrame) -> bytes:
     if frame.boxes:
         labels = sorted({box.label for box in frame.boxes})
         texts = [label.encode() for label in labels]
+        for label, text in zip(labels, texts, strict=True):
+            if len(text) > MAX_LABEL_BYTES or not label.isprintable():
+                raise ValueError(f"label {label!r} is not printable, or longer than {MAX_LABEL_BYTES} bytes of UTF-8")
+        if len(frame.boxes) > MAX_BOXES_PER_IMAGE:
+            raise ValueError(f"{len(frame.boxes):,} boxes; a payload holds at most {MAX_BOXES_PER_IMAGE:,}")
         boxes = _pack_boxes(frame.boxes, labels, (frame.width, frame.height))
         parts += [varint(len(frame.background)), frame.background, varint(len(labels))]
         parts += [part for text in texts for part in (varint(len(text)), text)]

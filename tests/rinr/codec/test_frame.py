@@ -57,6 +57,15 @@ def test_boxes_that_are_not_in_the_frame_or_not_in_order_are_not_written():
         pack_frame(replace(FRAME, boxes=(Box(639, 0, 2, 1, "a"),)))
 
 
+def test_what_could_not_be_read_back_is_not_written():
+    with pytest.raises(ValueError, match="not printable"):
+        pack_frame(replace(FRAME, boxes=(Box(0, 0, 2, 1, "a\x1b"),)))
+    with pytest.raises(ValueError, match="4,097 boxes"):
+        pack_frame(replace(FRAME, boxes=(Box(0, 0, 2, 1, "a"),) * 4097))
+    with pytest.raises(ValueError, match="5000x10 pixels"):
+        pack_frame(replace(FRAME, width=5000, height=10))
+
+
 def test_every_flipped_bit_and_every_truncation_is_noticed():
     data = pack_frame(FRAME)
     for position in range(len(data)):

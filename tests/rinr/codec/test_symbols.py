@@ -79,3 +79,8 @@ def test_a_damaged_stream_is_refused_or_gives_other_values():
         except PayloadError:
             continue
         assert not np.array_equal(other, values)
+
+
+def test_a_stream_that_ends_before_all_is_read_is_refused():
+    with pytest.raises(PayloadError, match="end before all are read"):
+        SymbolDecoder(b"", "test").take(np.full(100, 40))

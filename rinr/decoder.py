@@ -15,16 +15,17 @@ from torch import Tensor
 from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.frames import Pixels
-from rinr.networks.coordinates import Window, centres, covered
-from rinr.networks.family import Stack
+from rinr.networks.coordinates import Covered, Window, centres, covered
+from rinr.networks.family import InPlace, Stack
 from rinr.networks.payload import Member, read_networks
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 """The whole frame as a crop: left, top, right, bottom as parts of its sides."""
 
+_Part = tuple[Tensor, Covered, Covered]  # boxes worked on at once, as indices, and the columns and rows they cover
 _OBJECT_PIXELS = 1 << 20
-# Worked on at once: what lies in a processor's cache, and what keeps a GPU busy.
-_FRAME_PIXELS = {"cpu": 1 << 21, "cuda": 1 << 26}
+# Worked on at once: what shares the fixed costs of a pass among many frames, and what keeps a GPU busy.
+_FRAME_PIXELS = {"cpu": 1 << 23, "cuda": 1 << 26}
 
 
 def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
@@ -111,6 +112,8 @@ class LoadedFrames:
         """
         chosen = torch.as_tensor(list(indices), dtype=torch.long, device=self.device)
         pictures = torch.empty(len(chosen), 3, height, width, device=self.device) if out is None else out
+        if pictures.device.type != "cpu" and not pictures.is_contiguous():
+            return pictures.copy_(self.render(indices, width, height, crop))
         some = max(_FRAME_PIXELS[pictures.device.type] // (width * height), 1)
         for mine, part in zip(chosen.split(some), pictures.split(some), strict=True):
             self._render_backgrounds(part, mine, crop)
@@ -136,32 +139,66 @@ class LoadedFrames:
         slots, objects = torch.nonzero(wanted, as_tuple=True)
         if not len(objects):
             return
-        area = size[0] * size[1]
         columns = covered(self._boxes[objects, 0::2], self._frame_sizes[self._owners[objects], 0], size[0], crop[0::2])
         rows = covered(self._boxes[objects, 1::2], self._frame_sizes[self._owners[objects], 1], size[1], crop[1::2])
         # Boxes of like sides together, so that padding stays small.
         order = torch.argsort(rows.count * (size[0] + 1) + columns.count, stable=True)
         sides = torch.stack([columns.count, rows.count], dim=1)[order].tolist()
-        parts = []
-        for part in _parts(order, sides):
-            across, down = columns.some(part), rows.some(part)
-            if across.index.shape[1] and down.index.shape[1]:
-                inside = down.inside[:, :, None] & across.inside[:, None, :]
-                pixel = down.index[:, :, None] * size[0] + across.index[:, None, :]
-                parts.append((part, across.place, down.place, torch.where(inside, pixel, 0), inside))
+        parts = [(part, columns.some(part), rows.some(part)) for part in _parts(order, sides)]
+        parts = [(part, x, y) for part, x, y in parts if x.index.shape[1] and y.index.shape[1]]
+        if pictures.device.type == "cpu":
+            self._add_box_by_box(pictures, slots, objects, parts)
+        else:
+            self._add_by_index(pictures, slots, objects, parts)
+
+    def _add_box_by_box(self, pictures: Tensor, slots: Tensor, objects: Tensor, parts: Sequence[_Part]) -> None:
+        """On a CPU, slices take less than indices."""
+        covers: dict[int, tuple[slice, slice]] = {}
+        for part, x, y in parts:
+            for index, *bounds in torch.stack([part, x.start, x.count, y.start, y.count], dim=1).tolist():
+                left, columns, top, rows = bounds
+                covers[index] = slice(top, top + rows), slice(left, left + columns)
+        regions = {index: (slot, *covers[index]) for index, slot in enumerate(slots.tolist()) if index in covers}
         count = None
         if bool(self._overlapping[objects].any()):  # how many boxes share a pixel; a pass over the pictures
-            count = torch.zeros(len(chosen) * area, device=self.device)
-            for part, _, _, pixel, inside in parts:
+            count = torch.zeros(len(pictures), *pictures.shape[2:])
+            for region in regions.values():
+                count[region] += 1
+        if self._any_pasted:
+            pasted = self._pasted[self._owners[objects]].tolist()
+            for index, (slot, rows, columns) in regions.items():
+                if pasted[index]:
+                    pictures[slot, :, rows, columns] = 0
+        for part, x, y in parts:
+            values = torch.empty(len(part), 3, y.place.shape[1], x.place.shape[1])
+            self._objects.render_into(values, objects[part], x.place, y.place)
+            for index, value in zip(part.tolist(), values, strict=True):
+                slot, rows, columns = region = regions[index]
+                mine = value[:, : rows.stop - rows.start, : columns.stop - columns.start]
+                pictures[slot, :, rows, columns].add_(mine if count is None else mine / count[region])
+
+    def _add_by_index(self, pictures: Tensor, slots: Tensor, objects: Tensor, parts: Sequence[_Part]) -> None:
+        """On a GPU, few calls for all boxes take less than some for each."""
+        height, width = pictures.shape[2:]
+        area = height * width
+        placed = []
+        for part, across, down in parts:
+            inside = down.inside[:, :, None] & across.inside[:, None, :]
+            pixel = down.index[:, :, None] * width + across.index[:, None, :]
+            placed.append((part, across.place, down.place, torch.where(inside, pixel, 0), inside))
+        count = None
+        if bool(self._overlapping[objects].any()):  # how many boxes share a pixel; a pass over the pictures
+            count = torch.zeros(len(pictures) * area, device=self.device)
+            for part, _, _, pixel, inside in placed:
                 flat = pixel + slots[part, None, None] * area
                 count.index_add_(0, flat.flatten(), inside.flatten().to(count.dtype))
         if self._any_pasted:
-            for part, _, _, pixel, inside in parts:
+            for part, _, _, pixel, inside in placed:
                 pasted = torch.nonzero(inside & self._pasted[self._owners[objects[part]], None, None], as_tuple=True)
                 flat = pixel[pasted] + slots[part][pasted[0]] * (3 * area)
                 pictures.view(-1).index_fill_(0, (flat + torch.tensor([[0], [area], [2 * area]]).to(flat)).flatten(), 0)
         colours = torch.arange(3, device=self.device)[:, None, None] * area
-        for part, x, y, pixel, inside in parts:
+        for part, x, y, pixel, inside in placed:
             values = torch.empty(len(part), 3, y.shape[1], x.shape[1], device=self.device)
             self._objects.render_into(values, objects[part], x, y)
             if count is None:
@@ -197,6 +234,7 @@ class _Stacks:
             for place, index in enumerate(group):
                 stack_of[index], place_in[index] = len(self._stacks), place
             self._stacks.append(inside[0].family.stack([member.network for member in inside], device))
+        self._in_place = [stack if isinstance(stack, InPlace) else None for stack in self._stacks]
         self._stack_of = torch.tensor(stack_of, dtype=torch.long, device=device)
         self._place_in = torch.tensor(place_in, dtype=torch.long, device=device)
         self.present = self._stack_of >= 0  # which indices have a network
@@ -212,7 +250,11 @@ class _Stacks:
                 continue
             across = x if len(x) == 1 else x[mine]
             down = y if len(y) == 1 else y[mine]
-            rendered = self._stacks[number].render(self._place_in[chosen[mine]], across, down)
+            places, in_place = self._place_in[chosen[mine]], self._in_place[number]
+            if in_place and pictures.device.type == "cpu":
+                in_place.render_into([pictures[place] for place in mine.tolist()], places, across, down)
+                continue
+            rendered = self._stacks[number].render(places, across, down)
             if len(mine) == len(chosen):
                 pictures.copy_(rendered)
             elif pictures.device.type == "cpu":

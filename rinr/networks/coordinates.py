@@ -26,12 +26,14 @@ class Covered:
     """Columns (or rows) of an output picture that boxes cover, padded to the widest box.
 
     Attributes:
+        start: ``[boxes]``, the first one.
         count: ``[boxes]``, how many.
         index: ``[boxes, columns]``, the column; meaningless where not ``inside``.
         inside: ``[boxes, columns]``, false where padding.
         place: ``[boxes, columns]``, the column's centre within the box, -1 to 1.
     """
 
+    start: Tensor
     count: Tensor
     index: Tensor
     inside: Tensor
@@ -41,7 +43,9 @@ class Covered:
         """Some of the boxes, padded to their widest."""
         count = self.count[chosen]
         widest = int(count.max()) if len(chosen) else 0
-        return Covered(count, *(each[chosen, :widest] for each in (self.index, self.inside, self.place)))
+        return Covered(
+            self.start[chosen], count, *(each[chosen, :widest] for each in (self.index, self.inside, self.place))
+        )
 
 
 def covered(boxes: Tensor, frame: Tensor, size: int, crop: tuple[float, ...] = (0.0, 1.0)) -> Covered:
@@ -64,4 +68,4 @@ def covered(boxes: Tensor, frame: Tensor, size: int, crop: tuple[float, ...] = (
     inside = index < stop[:, None]
     centre = (index + 0.5) / scale[:, None] + offset[:, None]
     place = (centre - boxes[:, :1]) / boxes[:, 1:] * 2 - 1
-    return Covered(count, index, inside, place.clamp(-1, 1).to(torch.float32))
+    return Covered(start, count, index, inside, place.clamp(-1, 1).to(torch.float32))

@@ -43,7 +43,7 @@ def features(at: Tensor, borders: Tensor, waves: int, overlap: float) -> Tensor:
     width, count = stop - start, borders.shape[-1] - 1
     cosines = torch.cos((math.pi * (at - start) / width)[..., None] * torch.arange(waves, device=at.device))
     cosines[..., 0] = math.sqrt(0.5)
-    window = torch.sqrt(2 / width).expand(*torch.broadcast_shapes(at.shape[:-1], start.shape[:-1]), count)
+    window = torch.sqrt(2 / width)
     if count > 1:
         if overlap:
             # Every border fades over the same stretch, so that what one tile loses its neighbour gains.

@@ -48,6 +48,14 @@ class Stack(Protocol):
         """
 
 
+@runtime_checkable
+class InPlace(Protocol):
+    """What a stack may offer besides: to render into memory that is there, where that is faster than to copy."""
+
+    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor) -> None:
+        """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network."""
+
+
 class Family(Protocol):
     """A kind of network."""
 

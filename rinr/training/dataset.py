@@ -120,7 +120,11 @@ class RinrDataset:
     def _decode(self, indices: list[int]) -> Batch:
         images = _canvas(len(indices), self.size, self.device)
         fitted = [fit(self._sizes[index], self.size) for index in indices]
-        for width, height in sorted(set(fitted)):
+        sizes = sorted(set(fitted))
+        for width, height in sizes:
+            if len(sizes) == 1:  # as in most shards: no copy is needed
+                self._loaded.render(indices, width, height, out=images[:, :, :height, :width])
+                break
             places = [place for place, size in enumerate(fitted) if size == (width, height)]
             decoded = self._loaded.render([indices[place] for place in places], width, height)
             images[places, :, :height, :width] = decoded

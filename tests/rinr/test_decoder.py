@@ -122,6 +122,32 @@ def test_covered_columns_are_those_whose_centre_lies_in_the_box():
         assert found.place[row][found.inside[row]].tolist() == pytest.approx(places, abs=1e-6)
 
 
+@pytest.mark.parametrize("pasted", [False, True])
+def test_boxes_are_added_by_index_as_they_are_one_by_one(pasted, monkeypatch):
+    # By index is how a GPU does it; apart, overlapping, beyond a crop, and a frame without any.
+    boxes = (Box(0, 0, 10, 10, "a"), Box(5, 0, 10, 10, "b"), Box(18, 2, 1, 7, "c"))
+    frames = [
+        framed(20, 10, 0.5, boxes, 0.1, 0.3, -0.2, pasted=pasted),
+        framed(20, 10, 0.4, ()),
+        framed(20, 10, 0.2, boxes[:1], 0.4),
+    ]
+    loaded = load(frames)
+    views = [((20, 10), (0.0, 0.0, 1.0, 1.0)), ((33, 7), (0.3, 0.1, 0.9, 0.8))]
+    one_by_one = [loaded.render([0, 2, 1, 0], *size, crop=crop) for size, crop in views]
+    monkeypatch.setattr(type(loaded), "_add_box_by_box", type(loaded)._add_by_index)
+    for expected, (size, crop) in zip(one_by_one, views, strict=True):
+        assert torch.allclose(loaded.render([0, 2, 1, 0], *size, crop=crop), expected, atol=1e-5)
+
+
+def test_pictures_are_rendered_into_a_part_of_a_canvas():
+    loaded = load([framed(20, 10, 0.5, (Box(3, 2, 5, 4, "a"),), 0.25)] * 2)
+    canvas = torch.full((2, 3, 16, 24), 7.0)
+    loaded.render([0, 1], 20, 10, out=canvas[:, :, :10, :20])
+    assert torch.equal(canvas[:, :, :10, :20], loaded.render([0, 1], 20, 10))
+    assert (canvas[:, :, 10:] == 7).all()
+    assert (canvas[..., 20:] == 7).all()
+
+
 def test_backgrounds_alone():
     whole = framed(20, 10, 0.5, (Box(3, 2, 5, 4, "a"),), 0.25)
     assert np.array_equal(decode_background(whole), decode(dataclasses.replace(whole, boxes=(), objects=b"")))

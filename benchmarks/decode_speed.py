@@ -7,6 +7,9 @@ which is the best it can do; SIREN beats a full decode followed by LANCZOS. A ra
 fails. Payloads are entropy decoded before, once, as a device does on arrival; what is timed is what every epoch does:
 ours to a batch of float pictures, ready to train on, in memory that the batch before has left; Pillow's to 8-bit
 arrays, which are not yet that.
+
+CPU time is printed beside wall time: on a shared machine it is the steadier one. For SIREN a floor is printed as well:
+the sines of a frame at the rate of ``torch.sin`` alone, without one matrix product.
 """
 
 import argparse
@@ -25,12 +28,16 @@ import torch
 from PIL import Image
 
 from benchmarks.frames import find_folders
+from rinr.codec.frame import EncodedFrame
 from rinr.decoder import load
 from rinr.encoder import encode
 from rinr.folders import spread
+from rinr.networks.payload import read_networks
+from rinr.networks.siren_coding import SirenNetwork
 from rinr.presets import PRESETS
 
 _ROUNDS = 7
+_ANGLES = 1 << 17  # as many as lie in the cache
 _SIZE = (640, 360)
 _SOURCE = (1280, 720)
 
@@ -56,6 +63,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__} with 1 thread; ", end="")
     print(f"{len(frames)} frames, {_SOURCE[0]}x{_SOURCE[1]} to {_SIZE[0]}x{_SIZE[1]}, batches of {count}\n")
     batch = torch.zeros(count, 3, _SIZE[1], _SIZE[0])
+    sines: dict[str, float] = {}
     timed: dict[str, Callable[[], object]] = {
         "Pillow, draft": lambda: [_draft(data) for data in files],
         "Pillow, full and LANCZOS": lambda: [_full(data) for data in files],
@@ -63,22 +71,49 @@ def main() -> None:
     for preset in PRESETS:
         if preset.name in ("balanced", "instant", "siren", "fast"):
             images = encode(spread(frames, options.encoded), preset)
-            loaded = load(list(islice(cycle([image.frame for image in images]), count)))
+            encoded = list(islice(cycle([image.frame for image in images]), count))
+            loaded = load(encoded)
+            sines[f"`{preset.name}`"] = sum(map(_sines, encoded)) / count
             timed[f"`{preset.name}`"] = partial(loaded.render, range(count), *_SIZE, out=batch)
-    for work in timed.values():
+    angles, values = torch.rand(_ANGLES) * 20 - 10, torch.empty(_ANGLES)
+    works = [(work, count) for work in timed.values()]
+    works.append((partial(torch.sin, angles, out=values), _ANGLES))
+    for work, _ in works:
         work()
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
+    seconds: list[list[tuple[float, float]]] = [[] for _ in works]
     for _ in range(_ROUNDS):
-        for name, work in timed.items():  # in turn, so that what else the machine does falls on all alike
-            started = time.perf_counter()
+        for own, (work, times) in zip(seconds, works, strict=True):  # in turn: what else the machine does falls on all
+            wall, cpu = time.perf_counter(), time.process_time()
             work()
-            seconds[name].append((time.perf_counter() - started) / count)
-    draft, full = (median(seconds[name]) for name in list(timed)[:2])
-    print("| | ms a frame | against draft | against full and LANCZOS |\n|---|---|---|---|")
-    for name, all_seconds in seconds.items():
-        own = median(all_seconds)
-        print(f"| {name} | {own * 1000:.2f} | {own / draft:.2f} | {own / full:.2f} |")
-    print("\nMedians of wall time over rounds in turn.")
+            own.append(((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times))
+    medians = [tuple(map(median, zip(*own, strict=True))) for own in seconds]
+    draft, full, sine = medians[0], medians[1], medians[-1]
+    print("| | wall ms a frame | against draft | against full and LANCZOS | CPU ms a frame | against draft | ", end="")
+    print("against full and LANCZOS |\n|---|---|---|---|---|---|---|")
+    for name, own in zip(timed, medians, strict=False):
+        columns = (f"{own[t] * 1000:.2f} | {own[t] / draft[t]:.2f} | {own[t] / full[t]:.2f}" for t in (0, 1))
+        print(f"| {name} | {' | '.join(columns)} |")
+    print("\nMedians over rounds in turn.")
+    for name, number in sines.items():
+        if number:
+            floor = number * sine[1]
+            print(
+                f"{name}: {number / 1e6:.1f} million sines a frame, which take torch.sin {floor * 1000:.2f} ms of CPU ",
+                end="",
+            )
+            print(f"time: {floor / draft[1]:.2f} of draft, {floor / full[1]:.2f} of full and LANCZOS.")
+
+
+def _sines(frame: EncodedFrame) -> float:
+    """How many sines a frame's pixels take at the size that is timed, boxes cut to no whole pixels."""
+    sides = [(frame.width, frame.height), *((box.width, box.height) for box in frame.boxes)]
+    members = read_networks(frame.background, sides[:1]) + read_networks(frame.objects, sides[1:])
+    scale = _SIZE[0] * _SIZE[1] / (frame.width * frame.height)
+    return sum(
+        width * height * scale * sum(outputs for _, outputs in member.network.shape.sizes[:-1])
+        for (width, height), member in zip(sides, members, strict=True)
+        if member and isinstance(member.network, SirenNetwork)
+    )
 
 
 def _draft(data: bytes) -> np.ndarray:

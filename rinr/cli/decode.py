@@ -13,15 +13,13 @@ from rinr.accelerator import torch_device
 from rinr.cli.console import SOME_REFUSED, device_name, fail, note, out, progress_bar, safe_stem
 from rinr.cli.store_access import open_store
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.frame import EncodedFrame, unpack_frame
+from rinr.codec.frame import MAX_PAYLOAD_BYTES, EncodedFrame, unpack_frame
 from rinr.decoder import decode as decode_frame
 from rinr.files import write_whole
 from rinr.shard import SHARD, from_table
 
 if TYPE_CHECKING:
     from storage.store import Store
-
-_MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 
 
 def decode(
@@ -70,8 +68,8 @@ def _from_files(payloads: Sequence[Path], out_dir: Path, device: str) -> tuple[i
     with progress_bar(f"decoding {len(work)} payloads") as tell:
         for index, (source, target) in enumerate(work):
             try:
-                if source.stat().st_size > _MAX_PAYLOAD_BYTES:
-                    raise PayloadError(f"frame payload: more than {_MAX_PAYLOAD_BYTES:,} bytes")
+                if source.stat().st_size > MAX_PAYLOAD_BYTES:
+                    raise PayloadError(f"frame payload: more than {MAX_PAYLOAD_BYTES:,} bytes")
                 _write(unpack_frame(source.read_bytes()), target, device)
             except PayloadError as error:
                 note(f"refused: {source}: {error}")

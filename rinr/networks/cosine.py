@@ -185,13 +185,10 @@ class CosineStack:
             pictures = torch.empty(len(chosen), 3, y.shape[1], x.shape[1])
             self._tile_by_tile(pictures.unbind(), chosen, x, y, self.size)
             return pictures
-        # Colours are mixed among the weights, of which there are fewer than pixels.
-        weights = torch.bmm(self.axes[chosen], self._weights(chosen).flatten(2))
-        weights = weights.unflatten(2, (self.down * self.rows, self.across * self.columns))
         (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
         across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
         down = features((y + 1) / 2 * heights, high, self.rows, self.overlap)[:, None]
-        return down @ (weights @ across.transpose(2, 3))
+        return down @ (self._weights(chosen) @ across.transpose(2, 3))
 
     @torch.no_grad()
     def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor) -> None:
@@ -203,24 +200,22 @@ class CosineStack:
                 picture.copy_(rendered)
 
     def _weights(self, chosen: Tensor) -> Tensor:
-        """By colour axis, the mean colour among them: ``[n, 3, down, rows, across, columns]``."""
+        """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
         weights, device = self.fine[chosen].to(torch.float32), self.fine.device.type
         low = transform(self.down, device).T @ self.coarse[chosen].to(torch.float32) @ transform(self.across, device)
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
-        return weights
+        # Colours are mixed among the weights, of which there are fewer than pixels.
+        mixed = torch.bmm(self.axes[chosen], weights.flatten(2))
+        return mixed.unflatten(2, (self.down * self.rows, self.across * self.columns))
 
     def _tile_by_tile(
         self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]
     ) -> None:
-        """The same products without the zeros: few tiles reach a point, and few waves are in use, fewest in chroma."""
+        """The same products without the zeros: few tiles reach a point, and few waves are in use."""
         (width, height), overlap = size, self.overlap
         across = _grid(((x + 1) / 2 * width).numpy().tobytes(), width, self.across, self.columns, overlap)
         down = _grid(((y + 1) / 2 * height).numpy().tobytes(), height, self.down, self.rows, overlap)
-        across = _grid(((x + 1) / 2 * width).numpy().tobytes(), width, self.across, self.columns, overlap)
-        down = _grid(((y + 1) / 2 * height).numpy().tobytes(), height, self.down, self.rows, overlap)
-        weights = torch.bmm(self.axes[chosen], self._weights(chosen).flatten(2))
-        weights = weights.unflatten(2, (self.down * self.rows, self.across * self.columns))
-        for picture, mine, index in zip(pictures, weights, chosen.tolist(), strict=True):
+        for picture, mine, index in zip(pictures, self._weights(chosen), chosen.tolist(), strict=True):
             rows, columns = self.used[index]
             mine = mine.index_select(1, rows.index).index_select(2, columns.index).flatten(0, 1)
             values = across.values.index_select(0, columns.index)

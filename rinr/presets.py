@@ -153,12 +153,12 @@ def _cosine(
 # A tile size chosen for each picture saves 7 % of the background and 4 % of the objects over the best single one.
 _MANY, _SOME = (48, 64, 80, 96, 128), (12, 16, 24)
 
-# About 25.5 and 32 dB on frames from drones, where two-stream codecs with their smallest files stand.
-BALANCED = _cosine("balanced", 520, 33, _MANY, _SOME)
+# 25.5 and 32 dB in the mean over 14 folders of frames, where two-stream codecs with their smallest files stand.
+BALANCED = _cosine("balanced", 340, 36, _MANY, _SOME)
 # The same quality in the least time: one tile size, two sweeps, no overlap of objects' tiles.
-INSTANT = _cosine("instant", 520, 33, (64,), (16,), sweeps=2, object_overlap=0.0)
+INSTANT = _cosine("instant", 340, 36, (64,), (16,), sweeps=2, object_overlap=0.0)
 # Where every byte counts.
-SMALL = _cosine("small", 830, 52, _MANY, _SOME)
+SMALL = _cosine("small", 640, 52, _MANY, _SOME)
 
 # Near the paper's 34.6 / 35.7 dB. AVIF needs fewer bytes here: see docs/results.md.
 FINE = _cosine("fine", 36, 20, (32, 48), _SOME, waves=32)

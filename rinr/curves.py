@@ -12,7 +12,7 @@ from rinr.controls import Coded, row
 from rinr.encoder import encode
 from rinr.frames import Frame
 from rinr.networks.codecs import MAX_QUALITY, CodecSettings
-from rinr.networks.cosine import CosineSettings
+from rinr.networks.cosine_fitting import CosineSettings
 from rinr.networks.siren import Shape
 from rinr.presets import Preset, Settings, find_preset
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rinr.networks.codecs import MAX_QUALITY, MAX_SCALE, CodecSettings
-from rinr.networks.cosine import CosineSettings
+from rinr.networks.cosine_fitting import CosineSettings
 from rinr.networks.fitting import Schedule
 from rinr.networks.siren import SirenSettings
 from rinr.networks.siren_coding import Shape

@@ -55,7 +55,7 @@ class Layout:
         step: of quantization, ``2 ** (step / 16)`` 255ths of full scale.
         tile: index into ``TILES``: pixels of a tile's side, about.
         overlap: index into ``OVERLAPS``.
-        axes: three turns of the colour axes, see :func:`rinr.networks.cosine.colour_axes`; ``None``: as they are.
+        axes: three turns of the colour axes (:mod:`rinr.networks.cosine_colour`); ``None``: as they are.
         offset: whether networks have an offset.
     """
 
@@ -64,6 +64,11 @@ class Layout:
     overlap: int
     axes: tuple[int, int, int] | None
     offset: bool
+
+    @property
+    def step_size(self) -> float:
+        """The step in 255ths of full scale."""
+        return float(2 ** (self.step / 16))
 
     def tiling(self, size: tuple[int, int]) -> tuple[int, int]:
         """``(down, across)``: tiles of a region of ``(width, height)`` pixels."""

@@ -44,7 +44,7 @@ class SymbolEncoder:
         """
         for level, mine in _runs(levels):
             some = values[mine]
-            clipped = np.clip(some, -ESCAPE, ESCAPE)
+            clipped = np.minimum(np.maximum(some, -ESCAPE), ESCAPE)  # np.clip looks up its limits each time
             self._coder.encode((clipped + ESCAPE).astype(np.int32), _model(level))
             for over in np.abs(some[np.abs(clipped) == ESCAPE]) - ESCAPE + 1:
                 bits = int(over).bit_length() - 1

@@ -73,11 +73,12 @@ def fit(picture: Tensor, settings: CosineSettings) -> CosineNetwork:
     target = channels.T.reshape(3, height, width) / 2 ** (settings.step_code / 16)
     overlap = OVERLAPS.index(settings.overlap)
     fits = []
-    for tile in _distinct(settings.tiles, (width, height)):
+    sides = _distinct(settings.tiles, (width, height))
+    for tile in sides:
         layout = Layout(settings.step_code, TILES.index(tile), overlap, axes, settings.offset)
         one = _Fit(target, (width, height), layout, settings)
         coarse, fine = one.run()
-        cost = one.cost(coarse, fine)
+        cost = one.cost(coarse, fine) if len(sides) > 1 else 0.0
         fits.append((cost, layout, coarse, fine))
     _, layout, *weights = min(fits, key=lambda each: each[0])
     low, high = (each.to(torch.int32).cpu().numpy() for each in weights)

@@ -142,6 +142,7 @@ def draw(curves: Sequence[Curve], title: str) -> bytes:
         ImportError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     panels: Any = figure.subplots(1, 2)
@@ -157,6 +158,9 @@ def draw(curves: Sequence[Curve], title: str) -> bytes:
                 label=curve.name,
             )
         panel.set(xscale="log", xlabel="bytes a frame, all that travels", ylabel=f"{name} PSNR, dB")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(visible=True, which="both", alpha=0.3)
     panels[0].legend(fontsize=8)
     figure.suptitle(title)

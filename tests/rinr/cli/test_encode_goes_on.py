@@ -131,7 +131,9 @@ def test_a_stop_keeps_what_is_finished(into, number, code, tmp_path):
     folder, place = labelled(tmp_path / "cam", frames), tmp_path / "place"
     words = ["encode", str(folder), into, str(place)]
     # Batches of one frame, so that some are finished long before all are.
-    program = "from rinr.cli import encode; encode.FILES_SECONDS = encode.STORE_SECONDS = 0.01; "
+    # Shells start what runs in the background deaf to Ctrl-C, and it is inherited: whoever runs the tests, it is heard.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from rinr.cli import encode; encode.FILES_SECONDS = encode.STORE_SECONDS = 0.01; "
     program += "from rinr.cli.main import app; app()"
     running = subprocess.Popen(
         [sys.executable, "-c", program, *words],

@@ -134,7 +134,8 @@ def test_half_a_pid_file_is_no_service(processes: Processes) -> None:
 def test_a_process_that_ended_is_reported_with_the_end_of_its_log(processes: Processes) -> None:
     processes.check()
     processes.start("broken", [sys.executable, "-c", "print('the cause'); raise SystemExit(7)"], {})
-    until(lambda: not processes.alive())
+    # Not until none is alive: one that has only just been started is not known by its environment yet.
+    until(lambda: processes._children["broken"].poll() is not None)
     with pytest.raises(ServiceError, match=r"broken ended with exit code 7(.|\n)*the cause"):
         processes.check()
 

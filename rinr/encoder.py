@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -229,6 +230,12 @@ def boxes_with_networks(boxes: Sequence[Box], size: tuple[int, int]) -> list[int
     A box whose pixels lie in others is sharp already. In crowds of boxes that lie over each other, a box that would
     mostly pay for the same pixels again gets none either, so that all of them cost about one picture of their union.
     """
+    return list(_kept(tuple(boxes), size))
+
+
+# Asked for to count the work, to do it, and again in every trial of a search.
+@lru_cache(maxsize=2 * GROUP)
+def _kept(boxes: tuple[Box, ...], size: tuple[int, int]) -> tuple[int, ...]:
     order = sorted(range(len(boxes)), key=lambda index: (-boxes[index].area, index))
     covered = np.zeros((size[1], size[0]), dtype=bool)
     kept: set[int] = set()
@@ -243,7 +250,7 @@ def boxes_with_networks(boxes: Sequence[Box], size: tuple[int, int]) -> list[int
                 there[:] = True
                 kept.add(index)
                 area, union = area + box.area, union + new
-    return sorted(kept)
+    return tuple(sorted(kept))
 
 
 def _background_picture(frame: Frame, scale: int, device: str) -> Tensor:

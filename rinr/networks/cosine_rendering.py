@@ -66,7 +66,7 @@ class CosineStack:
 
     def _weights(self, chosen: Tensor) -> Tensor:
         """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
-        weights, device = self.fine[chosen].to(torch.float32), self.fine.device.type
+        weights, device = self.fine[chosen].to(torch.float32), str(self.fine.device)
         low = transform(self.down, device).T @ self.coarse[chosen].to(torch.float32) @ transform(self.across, device)
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
         # Colours are mixed among the weights, of which there are fewer than pixels.

@@ -1,7 +1,7 @@
 """``rinr bench``: ours beside the controls, over the same frames in the same run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +11,14 @@ from rich.table import Table
 
 from rinr.accelerator import torch_device
 from rinr.cli.console import fail, note, out, progress_bar
-from rinr.controls import CONTROLS, Row, compare
+from rinr.codec.frame import EncodedFrame
+from rinr.controls import CONTROLS, Coded, Row, compare, row
 from rinr.curves import Curve, compared, controls, draw, ladder, point
 from rinr.encoder import encode
 from rinr.files import write_whole
 from rinr.folders import FolderError, frames_of, labelled_folders
 from rinr.frames import Frame
+from rinr.neural_controls import direct, rapid, with_bytes
 from rinr.presets import Preset, find_preset
 
 
@@ -31,12 +33,18 @@ def bench(
         Path | None,
         typer.Option(help="Write rate-distortion curves here: curves.png and curves.json, with BD-rates."),
     ] = None,
+    neural: Annotated[
+        bool,
+        typer.Option("--neural", help="Neural controls as well, at ours' bytes; as long as several of ours."),
+    ] = False,
     device: Annotated[str, typer.Option(help="Where to fit: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Bytes and PSNR of the captured JPEG, of image codecs and of ours, over the same frames.
 
     Bytes are all that would travel: headers, boxes and labels included. Object PSNR is measured over the union of the
-    boxes, background PSNR outside it. Two-stream codecs send the frame at low quality and a sharp crop a box.
+    boxes, background PSNR outside it. Two-stream codecs send the frame at low quality and a sharp crop a box. Neural
+    controls are rapid, one network for the whole frame and none for objects, and direct, whose object networks fit
+    pixels and are pasted in place of residuals that are added.
 
     Exit codes: 0 all done; 1 failed; 2 wrong usage.
     """
@@ -64,6 +72,10 @@ def bench(
             ours[name] = [image.frame for image in encode(pictures, each, device=place, progress=tell)]
     with progress_bar("encoding controls") as tell:
         rows = compare(read, ours, CONTROLS, tell)
+    for name, each in chosen.items() if neural else ():
+        for control in (rapid, direct):
+            with progress_bar(f"encoding {len(read)} frames, {control.__name__}") as tell:
+                rows.append(_neural(control, name, each, pictures, ours[name], place, tell))
     drawn = _curves(list(chosen.values()), pictures, place) if curves else []
     if curves:
         title = f"{len(read)} frames of {', '.join(folder.name for folder in found)}"
@@ -79,18 +91,36 @@ def bench(
         out.print(f"curves are in {curves}")
 
 
+def _neural(
+    control: Callable[[Preset, float], Preset],
+    name: str,
+    preset: Preset,
+    pictures: Sequence[Frame],
+    ours: Sequence[EncodedFrame],
+    device: str,
+    tell: Callable[[int, int], None],
+) -> Row:
+    """A neural control at no fewer bytes than ours, frame by frame."""
+    coded = []
+    for frame, encoded in zip(pictures, ours, strict=True):
+        image = with_bytes(frame, encoded.bytes_total, lambda factor: control(preset, factor), device)
+        coded.append(Coded(image.frame.bytes_total, image.background_db, image.object_db))
+        tell(len(coded), len(pictures))
+    return row(f"{control.__name__}, at the bytes of {name}", None, coded)
+
+
 def table(rows: Sequence[Row], title: str) -> Table:
     """A comparison for people."""
     drawn = Table(title=title)
     drawn.add_column("")
     for name in ("bytes a frame", "background dB", "object dB"):
         drawn.add_column(name, justify="right")
-    for row in rows:
+    for line in rows:
         drawn.add_row(
-            row.name,
-            f"{row.bytes_a_frame:,.0f} ({row.median_bytes:,.0f})",
-            _mean_and_median(row.background_db, row.median_background_db),
-            _mean_and_median(row.object_db, row.median_object_db),
+            line.name,
+            f"{line.bytes_a_frame:,.0f} ({line.median_bytes:,.0f})",
+            _mean_and_median(line.background_db, line.median_background_db),
+            _mean_and_median(line.object_db, line.median_object_db),
         )
     return drawn
 

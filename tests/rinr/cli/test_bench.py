@@ -93,3 +93,15 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(folder):
     for name in ("frame0", "frame1", "frame2"):
         (folder / f"{name}.jpg").unlink()
     assert "none of the files" in invoke(folder, code=1).stderr
+
+
+def test_neural_controls_take_no_fewer_bytes_than_ours(folder):
+    told = json.loads(invoke(folder, "--preset", "instant", "--neural", "--frames", 2, "--json").stdout)
+    ours, rapid, direct = told["rows"][-3:]
+    assert [row["name"] for row in (rapid, direct)] == [
+        "rapid, at the bytes of instant",
+        "direct, at the bytes of instant",
+    ]
+    assert min(rapid["bytes_a_frame"], direct["bytes_a_frame"]) >= 0.99 * ours["bytes_a_frame"]
+    # One network for all has no sharper object than one that has its own.
+    assert rapid["object_db"] < ours["object_db"]

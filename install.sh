@@ -21,7 +21,7 @@ trap 'rm -f "$log"' EXIT
 say "installing into .venv (a few minutes, once) ..."
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 if ! .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-input \
-    --constraint constraints.txt --editable '.[fog,train,dev]' >"$log" 2>&1; then
+    --constraint constraints.txt --editable '.[fog,s3,sftp,http,train,dev]' >"$log" 2>&1; then
   if grep -qiE 'connection|resolve|network|timed out|No matching distribution|unreachable' "$log"; then
     say "error: packages could not be fetched: is there a network, or a package index that pip is set up for? ($(grep -iE '^ERROR' "$log" | head -n 1))"
   else

@@ -9,7 +9,7 @@ from rinr.shard import SHARD, ShardRow, from_table
 from storage.fleet import Device
 from storage.inbox import MAX_ROWS, Inbox, Key, Manifest, ShardError
 from storage.store import Store
-from storage.tables import Delivery
+from storage.tables import DELIVERIES, IMAGES, SOURCES, Delivery
 
 _KEY = ["image_id", "labels_id", "encoding_id"]
 
@@ -46,10 +46,10 @@ def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | Non
                 f"{manifest.shard}.json in {device.inbox} is addressed to {manifest.device}, "
                 f"not to {device.name}; check `inbox` of both devices in the fleet file"
             )
-    written = store.deliveries(where=pc.field("device") == device.name)
+    written = store.scan(DELIVERIES, where=pc.field("device") == device.name)
     shards = set(written["shard"].to_pylist())
     unwritten = [_delivery(manifest) for manifest in manifests if manifest.shard not in shards]
-    store.append_deliveries(unwritten)
+    store.append(unwritten)
 
     sent = {key for manifest in manifests for key in manifest.keys} | _delivered(written)
     lacking = _lacking(store, device.name, encoding_id, sent)[:MAX_ROWS]
@@ -57,13 +57,13 @@ def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | Non
     if not rows:
         return unwritten[-1] if unwritten else None
     delivery = _delivery(inbox.put(rows, device.name))
-    store.append_deliveries([delivery])
+    store.append([delivery])
     return delivery
 
 
 def _lacking(store: Store, device: str, encoding_id: str, sent: set[Key]) -> list[Key]:
-    own = set(store.sources(["image_id"], pc.field("device") == device)["image_id"].to_pylist())
-    table = store.images(_KEY, pc.field("encoding_id") == encoding_id)
+    own = set(store.scan(SOURCES, ["image_id"], pc.field("device") == device)["image_id"].to_pylist())
+    table = store.scan(IMAGES, _KEY, pc.field("encoding_id") == encoding_id)
     keys = zip(*(table[name].to_pylist() for name in _KEY), strict=True)
     return sorted(key for key in keys if key[0] not in own and key not in sent)
 
@@ -71,7 +71,7 @@ def _lacking(store: Store, device: str, encoding_id: str, sent: set[Key]) -> lis
 def _rows(store: Store, keys: Sequence[Key]) -> list[ShardRow]:
     """The rows of these keys, in their order, less those that newer labels have overtaken since: the next run's."""
     wanted = pc.field("image_id").isin(pa.array([key[0] for key in keys], pa.string()))
-    rows = from_table(store.images(SHARD.names, wanted & (pc.field("encoding_id") == keys[0][2])))
+    rows = from_table(store.scan(IMAGES, SHARD.names, wanted & (pc.field("encoding_id") == keys[0][2])))
     chosen = {(row.image_id, row.labels_id, row.encoding_id): row for row in rows}
     return [chosen[key] for key in keys if key in chosen]
 

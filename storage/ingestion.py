@@ -25,7 +25,7 @@ from storage.devices import LABELS_FILE, DeviceError, DeviceFile, DeviceStorage,
 from storage.fleet import Device
 from storage.landing import Landing
 from storage.store import Store
-from storage.tables import Pending, Refusal, Source, now, source_from_row
+from storage.tables import QUARANTINE, SOURCES, Pending, Refusal, Source, now, source_from_row
 
 CHUNK = 64
 """Files that are landed before their rows are committed together."""
@@ -78,7 +78,7 @@ def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestR
     try:
         labels = storage.read_labels()
     except LabelError as error:
-        refused = store.append_refusals([_labels_refusal(storage, error)])
+        refused = store.append([_labels_refusal(storage, error)])
         note = f"{LABELS_FILE}: {error}; no image of the device is taken until it is repaired"
         return IngestReport(device.name, len(files), 0, 0, refused, (note,))
 
@@ -101,17 +101,17 @@ def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestR
         else:
             fresh.append(file)
 
-    new = store.append_sources(relabelled)
-    refused = store.append_refusals(refusals)
+    new = store.append(relabelled)
+    refused = store.append(refusals)
     notes = [f"{source.path}: {note}" for source in relabelled for note in source.notes]
     landing = Landing(store.url)
     waiting = iter(fresh[:limit])
     while chunk := list(islice(waiting, CHUNK)):
         taken = [_take(file, storage, labels_of.get(file.path), landing) for file in chunk]
         sources = [item for item in taken if isinstance(item, Source)]
-        added = store.append_sources(sources)
+        added = store.append(sources)
         new, passed = new + added, passed + len(sources) - added
-        refused += store.append_refusals([item for item in taken if isinstance(item, Refusal)])
+        refused += store.append([item for item in taken if isinstance(item, Refusal)])
         notes += [f"{source.path}: {note}" for source in sources for note in source.notes]
         notes += [item for item in taken if isinstance(item, str)]
     return IngestReport(device.name, len(files), new, passed, refused, tuple(notes))
@@ -269,10 +269,10 @@ def _labels_refusal(storage: DeviceStorage, error: LabelError) -> Refusal:
 
 def _known_sources(store: Store, device: str) -> dict[str, Source]:
     """The newest source of each path of a device."""
-    table = store.sources(where=pc.field("device") == device).sort_by("ingested_at")
+    table = store.scan(SOURCES, where=pc.field("device") == device).sort_by("ingested_at")
     return {row["path"]: source_from_row(row) for row in table.to_pylist()}
 
 
 def _known_refusals(store: Store, device: str) -> set[tuple[str, int, datetime]]:
-    table = store.quarantine(["path", "size", "modified"], pc.field("device") == device)
+    table = store.scan(QUARANTINE, ["path", "size", "modified"], pc.field("device") == device)
     return {(row["path"], row["size"], row["modified"]) for row in table.to_pylist()}

@@ -10,6 +10,7 @@ from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
 from storage.folder import Folder
 from storage.store import Store, StoreError
+from storage.tables import IMAGES
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -83,7 +84,7 @@ def sweep(store: Store, encoding_id: str) -> int:
     if not waiting:
         return 0
     # In this order: an image that a source is written of in between is then found missing.
-    encoded = set(store.images(["image_id"], pc.field("encoding_id") == encoding_id)["image_id"].to_pylist())
+    encoded = set(store.scan(IMAGES, ["image_id"], pc.field("encoding_id") == encoding_id)["image_id"].to_pylist())
     missing = {pending.image_id for pending in store.missing(encoding_id)}
     done = [image for image in waiting if image in encoded and image not in missing]
     landing.discard(done)

@@ -43,7 +43,6 @@ from storage.tables import (
     annotated_size,
     delivery_row,
     image_row,
-    now,
     refusal_row,
     source_row,
 )
@@ -53,6 +52,17 @@ ROW_GROUP = 512
 
 _ATTEMPTS = 60
 _LONGEST_PAUSE = 0.5  # seconds
+
+
+Row = EncodedImage | Source | Refusal | Delivery
+"""What can be appended."""
+
+_KINDS: dict[type, tuple[Layout, Callable[[Any], dict[str, Any]]]] = {
+    EncodedImage: (IMAGES, image_row),
+    Source: (SOURCES, source_row),
+    Refusal: (QUARANTINE, refusal_row),
+    Delivery: (DELIVERIES, delivery_row),
+}
 
 
 class StoreError(RuntimeError):
@@ -65,8 +75,8 @@ class Store:
     Example::
 
         store = Store("demo/store")
-        store.append_images(encoded)
-        store.images(columns=["image_id", "bytes_total"], where=pc.field("family") == "siren")
+        store.append(encoded)
+        store.scan(IMAGES, ["image_id", "bytes_total"], where=pc.field("family") == "siren")
     """
 
     def __init__(self, url: str) -> None:
@@ -88,79 +98,50 @@ class Store:
             with self._errors("written"):
                 self._made(layout)
 
-    def append_images(self, images: Sequence[EncodedImage]) -> int:
-        """Append encoded images that are not there yet, in one commit.
+    def append(self, rows: Sequence[Row]) -> int:
+        """Append rows of one kind to their table in one commit, each exactly once whoever else writes.
 
-        Returns:
-            The rows really added: those whose (image, labels, encoding) was not present.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        created_at = now()
-        return self._append(IMAGES, [image_row(image, created_at) for image in images])
-
-    def append_sources(self, sources: Sequence[Source]) -> int:
-        """Append sources that say something new: not what the newest row of their device and path says.
-
-        Returns:
-            The rows really added.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        return self._append(SOURCES, [source_row(source) for source in sources])
-
-    def append_refusals(self, refusals: Sequence[Refusal]) -> int:
-        """Append what was refused, once for each file state and reason.
-
-        Returns:
-            The rows really added.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        return self._append(QUARANTINE, [refusal_row(refusal) for refusal in refusals])
-
-    def append_deliveries(self, deliveries: Sequence[Delivery]) -> int:
-        """Append deliveries, once for each device and shard.
-
-        Returns:
-            The rows really added.
-
-        Raises:
-            StoreError: the store cannot be written.
-        """
-        return self._append(DELIVERIES, [delivery_row(delivery) for delivery in deliveries])
-
-    def images(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """Encoded images: of each image and encoding the row with its newest labels.
+        An image counts as present by its (image, labels, encoding); a source or a refusal where it is what the
+        newest row of its file says; a delivery by its device and shard.
 
         Args:
+            rows: encoded images, sources, refusals or deliveries, not mixed.
+
+        Returns:
+            The rows really added.
+
+        Raises:
+            StoreError: the store cannot be written.
+            TypeError: rows of several kinds.
+        """
+        if not rows:
+            return 0
+        layout, as_row = _KINDS[type(rows[0])]
+        if any(type(row) is not type(rows[0]) for row in rows):
+            raise TypeError(f"rows of several kinds: {', '.join(sorted({type(row).__name__ for row in rows}))}")
+        return self._append(layout, [as_row(row) for row in rows])
+
+    def scan(
+        self, layout: Layout, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> pa.Table:
+        """Rows of a table; of each image and encoding only the row with its newest labels.
+
+        Args:
+            layout: one of :data:`storage.tables.LAYOUTS`.
             columns: all without it.
             where: picks rows first; the newest is then taken among those.
 
         Returns:
-            A table with the schema of ``images`` or the columns asked for; empty where there is no store yet.
+            A table with the layout's schema or the columns asked for; empty where there is no store yet.
 
         Raises:
             StoreError: the store cannot be read.
         """
+        if layout is not IMAGES:
+            return self._read(layout, columns, where)
         wanted = list(columns) if columns is not None else IMAGES.schema.names
         table = self._read(IMAGES, list(dict.fromkeys([*wanted, *IMAGES.key, IMAGES.order])), where)
         return table.filter(self._newest_labels(table)).select(wanted)
-
-    def sources(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """Rows of ``sources``, as :meth:`images`; a file whose labels changed has several."""
-        return self._read(SOURCES, columns, where)
-
-    def quarantine(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """Rows of ``quarantine``, as :meth:`images`."""
-        return self._read(QUARANTINE, columns, where)
-
-    def deliveries(self, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """Rows of ``deliveries``, as :meth:`images`."""
-        return self._read(DELIVERIES, columns, where)
 
     def missing(self, encoding_id: str) -> list[Pending]:
         """Images whose newest labels have no row of this encoding, in the order of device and path.
@@ -169,7 +150,7 @@ class Store:
             StoreError: the store cannot be read.
         """
         columns = [*SOURCES.key, "labels", "annotated_width", "annotated_height", SOURCES.order]
-        current = _current_sources(self.sources(columns).to_pylist())
+        current = _current_sources(self._read(SOURCES, columns, None).to_pylist())
         encoded = self._read(IMAGES, ["image_id", "labels_id"], pc.field("encoding_id") == encoding_id)
         done = set(zip(*(column.to_pylist() for column in encoded.columns), strict=True))
         return [
@@ -193,7 +174,7 @@ class Store:
         """
         where = None if encoding_id is None else pc.field("encoding_id") == encoding_id
         numbers = [field.name for field in fields(Summary) if field.name in IMAGES.schema.names]
-        table = self.images([*numbers, "family"], where)
+        table = self.scan(IMAGES, [*numbers, "family"], where)
         return Summary(
             images=table.num_rows,
             bytes_total=sum(table["bytes_total"].to_pylist()),
@@ -289,7 +270,7 @@ class Store:
         if not several:
             return pa.array([True] * len(keys), pa.bool_())
         columns = [*SOURCES.key, "labels", SOURCES.order]
-        current = _current_sources(self.sources(columns, _among("image_id", several)).to_pylist())
+        current = _current_sources(self._read(SOURCES, columns, _among("image_id", several)).to_pylist())
         written = table[IMAGES.order].to_pylist()
 
         def newness(place: int) -> tuple[bool, Any, int]:

@@ -81,9 +81,11 @@ SOURCES = Layout(
             ("path", pa.string()),
             ("size", pa.int64()),
             ("modified", _TIME),
+            ("etag", pa.string()),
             ("captured_at", _TIME),
             ("captured_from", pa.string()),
             ("labels", pa.string()),
+            ("labels_state", pa.string()),
             ("annotated_width", pa.int32()),
             ("annotated_height", pa.int32()),
             ("notes", _TEXTS),
@@ -105,15 +107,18 @@ QUARANTINE = Layout(
             ("path", pa.string()),
             ("size", pa.int64()),
             ("modified", _TIME),
+            ("etag", pa.string()),
             ("reason", pa.string()),
             ("image_id", pa.string()),
+            ("status", pa.string()),
             ("quarantined_at", _TIME),
         ]
     ),
-    key=("device", "path", "size", "modified", "reason"),
+    key=("device", "path", "size", "modified", "reason", "status"),
     probe="path",
     filters=("device", "path", "quarantined_at"),
     order="quarantined_at",
+    subject=("device", "path", "size", "modified", "reason"),
 )
 
 DELIVERIES = Layout(
@@ -154,9 +159,11 @@ class Source:
         path: relative to the device's storage, as the device named it.
         size: of the file, in bytes.
         modified: the file's time.
+        etag: the storage's own token for this version of the file, where it has one.
         captured_at: time of capture.
         captured_from: what said so: ``exif``, ``coco`` or ``file``.
         labels: canonical JSON of the boxes, in pixels of the captured picture.
+        labels_state: size, time and etag of the file that the labels were read from, where there is one.
         annotated_size: ``(width, height)`` in pixels as annotated, where the labels say it.
         notes: what was done to boxes, in words.
     """
@@ -171,6 +178,8 @@ class Source:
     captured_from: str
     labels: str
     annotated_size: tuple[int, int] | None = None
+    etag: str | None = None
+    labels_state: str | None = None
     notes: tuple[str, ...] = ()
     ingested_at: datetime = field(default_factory=now)
 
@@ -185,6 +194,9 @@ class Refusal:
         modified: the file's time; ``None`` where there is no file.
         reason: names the file and says what to do.
         image_id: SHA-256 of the bytes, where they were read.
+        etag: the storage's own token for this version of the file, where it has one.
+        status: of the same file state and reason the newest row counts: ``refused``, so that the file is not read
+            again; ``retry``, so that the next ingestion reads it; ``dropped``, given up and no longer listed.
     """
 
     device: str
@@ -193,6 +205,8 @@ class Refusal:
     modified: datetime | None
     reason: str
     image_id: str | None = None
+    etag: str | None = None
+    status: str = "refused"
     quarantined_at: datetime = field(default_factory=now)
 
 
@@ -262,7 +276,7 @@ class Summary:
     families: tuple[str, ...]
 
 
-def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
+def image_row(image: EncodedImage) -> dict[str, Any]:
     """An encoded image as a row of ``images``."""
     frame, payload = image.frame, pack_frame(image.frame)
     return {
@@ -283,7 +297,7 @@ def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
         "object_db": image.object_db,
         "fit_seconds": image.fit_seconds,
         "codec_version": image.codec_version,
-        "created_at": created_at,
+        "created_at": now(),
         "width": frame.width,
         "height": frame.height,
         "payload": payload,

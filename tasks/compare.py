@@ -17,7 +17,7 @@ from rinr.shard import SHARD, from_table
 from storage.fleet import Fleet
 from storage.ingestion import read_frame
 from storage.store import Store
-from storage.tables import Pending
+from storage.tables import IMAGES, SOURCES, Pending
 from tasks.artifacts import publish_picture, publish_table
 from tasks.encode import encoding_of
 
@@ -107,10 +107,10 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
 
 def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     """Frames whose original can still be read, evenly spread over the devices' files."""
-    encoded = store.images(SHARD.names, pc.field("encoding_id") == encoding_of(preset))
+    encoded = store.scan(IMAGES, SHARD.names, pc.field("encoding_id") == encoding_of(preset))
     rows = {(row.image_id, row.labels_id): row.frame for row in from_table(encoded)}
     sources: dict[str, Mapping[str, Any]] = {}
-    for source in store.sources().sort_by([("device", "ascending"), ("path", "ascending")]).to_pylist():
+    for source in store.scan(SOURCES).sort_by([("device", "ascending"), ("path", "ascending")]).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:
             sources.setdefault(source["image_id"], source)
     devices = {device.name: device.storage for device in fleet.devices}

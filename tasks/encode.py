@@ -94,8 +94,8 @@ def encode_batch(
 def commit_batch(store: str, encoded: EncodedBatch) -> int:
     """Append a batch to the store, exactly once however often it is called; returns the rows really added."""
     table = Store(store)
-    added = table.append_images(encoded.images)
-    table.append_refusals(encoded.refusals)
+    added = table.append(encoded.images)
+    table.append(encoded.refusals)
     get_run_logger().info("%d rows committed of %d", added, len(encoded.images))
     return added
 

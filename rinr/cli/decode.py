@@ -81,10 +81,11 @@ def _from_files(payloads: Sequence[Path], out_dir: Path, device: str) -> tuple[i
 def _from_store(store: "Store", out_dir: Path, encoding: str | None, device: str) -> tuple[int, int]:
     """Every source's newest picture; returns how many were written and refused."""
     from storage.store import StoreError
+    from storage.tables import IMAGES, SOURCES
 
     try:
-        places = _targets(store.sources(["image_id", "device", "path"]).to_pylist(), out_dir)
-        table = store.images([*SHARD.names, "created_at"]).sort_by("created_at")
+        places = _targets(store.scan(SOURCES, ["image_id", "device", "path"]).to_pylist(), out_dir)
+        table = store.scan(IMAGES, [*SHARD.names, "created_at"]).sort_by("created_at")
     except StoreError as error:
         raise fail(str(error)) from None
     rows = {

@@ -285,11 +285,12 @@ def _rows_lacking(folder: Path, report: Mapping[str, Any]) -> list[str]:
     import pyarrow.compute as pc
 
     from storage.store import Store
+    from storage.tables import IMAGES, SOURCES
 
     store = Store(str(folder / "store"))
-    taken = set(store.sources(["image_id"])["image_id"].to_pylist())
+    taken = set(store.scan(SOURCES, ["image_id"])["image_id"].to_pylist())
     of_encoding = pc.field("encoding_id") == report["encoding_id"]
-    encoded = set(store.images(["image_id"], of_encoding)["image_id"].to_pylist())
+    encoded = set(store.scan(IMAGES, ["image_id"], of_encoding)["image_id"].to_pylist())
     if not taken:
         return ["ingest: no image was taken; see what the quarantine says"]
     lacking = len(taken - encoded)

@@ -222,6 +222,7 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
     from storage.ingestion import ingest, read_frame
     from storage.landing import sweep
     from storage.store import StoreError
+    from storage.tables import QUARANTINE
 
     names = [device_name(folder.name) for folder in folders]
     if len(set(names)) < len(names):
@@ -233,7 +234,7 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
             job.refused += report.refused
             for text in report.notes:
                 note(f"{name}: {text}")
-        for row in store.quarantine().to_pylist() if job.refused else ():
+        for row in store.scan(QUARANTINE).to_pylist() if job.refused else ():
             note(f"refused: {row['device']}: {row['path']}: {row['reason']}")
         pending = [item for item in store.missing(job.encoding_id) if item.device in places]
         job.frames = len(pending)
@@ -242,7 +243,7 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
                 batch, pending = pending[: batches.size], pending[batches.size :]
                 images = batches.run([read_frame(item, store.url, places) for item in batch], job, tell)
                 with undisturbed():
-                    store.append_images(images)
+                    store.append(images)
                     job.encoded += images
                 job.passed += len(images)
         sweep(store, job.encoding_id)

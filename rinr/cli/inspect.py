@@ -75,9 +75,10 @@ def _stored(url: str, image: str) -> Iterator[tuple[str, bytes]]:
     """Every row of an image: one an encoding."""
     opened = open_store(url)
     from storage.store import StoreError
+    from storage.tables import IMAGES
 
     try:
-        rows = opened.images(["image_id", "encoding_id", "preset", "payload"]).to_pylist()
+        rows = opened.scan(IMAGES, ["image_id", "encoding_id", "preset", "payload"]).to_pylist()
     except StoreError as error:
         raise fail(str(error)) from None
     mine = [row for row in rows if row["image_id"].startswith(image)]

@@ -53,9 +53,10 @@ def _encoded(frames: list[Frame], preset: str) -> list[tuple[Frame, EncodedFrame
 def _stored(url: str, frames: list[Frame]) -> list[tuple[Frame, EncodedFrame]]:
     store = open_store(url)
     from storage.store import StoreError
+    from storage.tables import IMAGES
 
     try:
-        table = store.images([*SHARD.names, "created_at"]).sort_by("created_at")
+        table = store.scan(IMAGES, [*SHARD.names, "created_at"]).sort_by("created_at")
     except StoreError as error:
         raise fail(str(error)) from None
     newest = {row.image_id: row.frame for row in from_table(table)}

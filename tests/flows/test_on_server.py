@@ -20,6 +20,7 @@ from services.processes import Processes
 from storage.fleet import Device, Fleet, fleet_toml
 from storage.inbox import Inbox
 from storage.store import Store
+from storage.tables import SOURCES
 from tests.conftest import jpeg, picture
 
 pytestmark = pytest.mark.server
@@ -224,4 +225,4 @@ def test_a_device_that_is_away_does_not_stop_the_others(place: Place) -> None:
     fleet.write_text(fleet_toml(Fleet(tuple(devices))))
     message = place.python(BROKEN, str(fleet), str(folder / "store"))
     assert "check `storage` of device gone in the fleet file" in message
-    assert Store(str(folder / "store")).sources(["device"])["device"].to_pylist() == ["here"]
+    assert Store(str(folder / "store")).scan(SOURCES, ["device"])["device"].to_pylist() == ["here"]

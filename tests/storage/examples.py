@@ -102,6 +102,6 @@ def append_numbers(url: str, numbers: list[int], batch: int, writers: int) -> in
         time.sleep(0.001)
     store = Store(url)
     return sum(
-        store.append_images([encoded_image(number) for number in numbers[start : start + batch]])
+        store.append([encoded_image(number) for number in numbers[start : start + batch]])
         for start in range(0, len(numbers), batch)
     )

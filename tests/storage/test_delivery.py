@@ -10,7 +10,7 @@ from storage.delivery import deliver
 from storage.fleet import Device
 from storage.inbox import Inbox, ShardError
 from storage.store import Store
-from storage.tables import delivery_from_row
+from storage.tables import DELIVERIES, delivery_from_row
 from tests.storage.examples import ENCODING, digest, encoded_image, source
 
 MakeDevice = Callable[..., Device]
@@ -19,8 +19,8 @@ MakeDevice = Callable[..., Device]
 def fill(store: Store, numbers: dict[int, str]) -> list[EncodedImage]:
     """Images with the device that each came from."""
     images = [encoded_image(number) for number in numbers]
-    store.append_images(images)
-    store.append_sources([source(number, device=name) for number, name in numbers.items()])
+    store.append(images)
+    store.append([source(number, device=name) for number, name in numbers.items()])
     return images
 
 
@@ -40,7 +40,7 @@ def test_a_device_gets_the_images_of_the_others(store: Store, make_device: MakeD
     rows = Inbox(device.inbox).read(manifest, device="cam-a")
     assert {row.image_id: row.frame for row in rows} == {image.image_id: image.frame for image in images[1:]}
     assert delivery.bytes == Path(device.inbox, f"{delivery.shard}.parquet").stat().st_size
-    (written,) = store.deliveries().to_pylist()
+    (written,) = store.scan(DELIVERIES).to_pylist()
     assert delivery_from_row(written) == delivery
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_delivered_twice(store: Store, make_device: MakeDevice):
     second = deliver(store, device, encoding_id=ENCODING)
     assert second is not None
     assert sorted(second.keys) == keys(2)
-    assert store.deliveries().num_rows == 2
+    assert store.scan(DELIVERIES).num_rows == 2
     # A device may empty its inbox: what was delivered stays delivered.
     for file in Path(device.inbox).iterdir():
         file.unlink()
@@ -73,7 +73,7 @@ def test_each_device_gets_its_own(store: Store, make_device: MakeDevice):
 
 def test_an_image_that_the_device_has_as_well_is_not_sent(store: Store, make_device: MakeDevice):
     fill(store, {0: "cam-b"})
-    store.append_sources([source(0, device="cam-a", path="same.jpg")])
+    store.append([source(0, device="cam-a", path="same.jpg")])
     assert deliver(store, make_device("cam-a"), encoding_id=ENCODING) is None
 
 
@@ -87,8 +87,8 @@ def test_corrected_labels_are_sent_and_old_ones_are_not(store: Store, make_devic
     corrected = replace(image, labels_id=digest("corrected"))
     device = make_device("cam-a")
     deliver(store, device, encoding_id=ENCODING)
-    store.append_images([corrected])
-    store.append_sources([source(0, device="cam-b", labels_id=corrected.labels_id)])
+    store.append([corrected])
+    store.append([source(0, device="cam-b", labels_id=corrected.labels_id)])
     second = deliver(store, device, encoding_id=ENCODING)
     assert second is not None
     assert second.keys == ((image.image_id, corrected.labels_id, ENCODING),)
@@ -97,7 +97,7 @@ def test_corrected_labels_are_sent_and_old_ones_are_not(store: Store, make_devic
     assert late.keys == second.keys
 
 
-@pytest.mark.parametrize("at", ["Inbox.put", "Store.append_deliveries"])
+@pytest.mark.parametrize("at", ["Inbox.put", "Store.append"])
 def test_a_crash_at_any_step_is_made_good(
     store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch, at: str
 ):
@@ -112,7 +112,7 @@ def test_a_crash_at_any_step_is_made_good(
             "storage.folder.Folder.write", lambda self, name, data: die() if name.endswith(".json") else None
         )
     else:
-        monkeypatch.setattr(Store, "append_deliveries", lambda self, rows: die() if rows else 0)
+        monkeypatch.setattr(Store, "append", lambda self, rows: die() if rows else 0)
     with pytest.raises(KeyboardInterrupt):
         deliver(store, device, encoding_id=ENCODING)
     monkeypatch.undo()
@@ -121,7 +121,7 @@ def test_a_crash_at_any_step_is_made_good(
     assert sorted(delivery.keys) == keys(1, 2)
     assert deliver(store, device, encoding_id=ENCODING) is None
     assert len(Inbox(device.inbox).manifests()) == 1
-    assert store.deliveries().num_rows == 1
+    assert store.scan(DELIVERIES).num_rows == 1
 
 
 def test_rows_that_newer_labels_overtook_wait_for_the_next_run(

@@ -40,16 +40,16 @@ def ask(query: Path, store: Store, device: str, first: datetime, last: datetime)
 def test_the_documented_query(query: Path, store: Store):
     images = [encoded_image(number) for number in range(6)]
     for start in (0, 2, 4):  # several files, as batches make them
-        store.append_images(images[start : start + 2])
+        store.append(images[start : start + 2])
     of = ["cam-a", "cam-a", "cam-b", "cam-a", "cam-a", "cam-a"]
     sources = [source(number, device=name) for number, name in enumerate(of)]
-    store.append_sources(sources)
+    store.append(sources)
     # Frame 3 was labelled anew and encoded again; frame 4 was labelled anew and waits.
     later = sources[0].ingested_at + timedelta(hours=1)
     relabelled = [replace(sources[n], labels_id=digest(f"corrected {n}"), ingested_at=later) for n in (3, 4)]
-    store.append_sources(relabelled)
+    store.append(relabelled)
     again = encoded_image(3, labels_id=relabelled[0].labels_id, frame=images[5].frame)
-    store.append_images([again])
+    store.append([again])
     DeltaTable(store.table_url("images")).optimize.compact()
 
     noon = datetime(2026, 5, 1, 12, tzinfo=UTC)

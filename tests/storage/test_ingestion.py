@@ -15,6 +15,7 @@ from storage.fleet import Device
 from storage.ingestion import ingest, read_frame
 from storage.landing import Landing, sweep
 from storage.store import Store, StoreError
+from storage.tables import QUARANTINE, SOURCES
 from tests.storage.examples import ENCODING, coco, encoded_image, jpeg
 
 MakeDevice = Callable[..., Device]
@@ -22,16 +23,16 @@ MakeDevice = Callable[..., Device]
 
 def rows(store: Store) -> dict[str, dict]:
     """The newest row of ``sources`` by path."""
-    return {row["path"]: row for row in store.sources().sort_by("ingested_at").to_pylist()}
+    return {row["path"]: row for row in store.scan(SOURCES).sort_by("ingested_at").to_pylist()}
 
 
 def refused(store: Store) -> dict[str, str]:
     """Reasons by path."""
-    return {row["path"]: row["reason"] for row in store.quarantine().to_pylist()}
+    return {row["path"]: row["reason"] for row in store.scan(QUARANTINE).to_pylist()}
 
 
 def encode(store: Store) -> None:
-    store.append_images([encoded_image(0, image_id=p.image_id, labels_id=p.labels_id) for p in store.missing(ENCODING)])
+    store.append([encoded_image(0, image_id=p.image_id, labels_id=p.labels_id) for p in store.missing(ENCODING)])
 
 
 def test_new_files_become_sources_and_land(store: Store, make_device: MakeDevice):
@@ -67,7 +68,7 @@ def test_a_touched_file_is_still_one_source(store: Store, make_device: MakeDevic
     os.utime(Path(device.storage, "a.jpg"), (5, 5))
     report = ingest(device, store)
     assert (report.new, report.known) == (0, 1)
-    assert store.sources().num_rows == 1
+    assert store.scan(SOURCES).num_rows == 1
 
 
 def test_a_changed_file_is_another_image(store: Store, make_device: MakeDevice):
@@ -81,7 +82,7 @@ def test_a_changed_file_is_another_image(store: Store, make_device: MakeDevice):
 def test_equal_files_are_one_image_with_two_sources(store: Store, make_device: MakeDevice):
     ingest(make_device("cam-a", {"a.jpg": jpeg(1), "copy.jpg": jpeg(1)}), store)
     ingest(make_device("cam-b", {"other.jpg": jpeg(1)}), store)
-    table = store.sources()
+    table = store.scan(SOURCES)
     assert table.num_rows == 3
     assert set(table["image_id"].to_pylist()) == {image_id(jpeg(1))}
     assert len(store.missing(ENCODING)) == 1
@@ -163,7 +164,7 @@ def test_a_broken_file_is_quarantined_and_the_rest_goes_on(
     device = make_device("cam-a", {"a.jpg": jpeg(1), "broken.jpg": data, "z.jpg": jpeg(2)})
     report = ingest(device, store)
     assert (report.found, report.new, report.refused) == (3, 2, 1)
-    (row,) = store.quarantine().to_pylist()
+    (row,) = store.scan(QUARANTINE).to_pylist()
     assert (row["device"], row["path"], row["size"]) == ("cam-a", "broken.jpg", len(data))
     assert row["reason"].startswith(f"broken.jpg: {reason}")
     assert row["reason"].endswith("; replace the file on the device or remove it")
@@ -328,7 +329,7 @@ def test_a_crash_between_landing_and_commit_loses_nothing(
     def die(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Store, "append_sources", lambda self, rows: die() if rows else 0)
+    monkeypatch.setattr(Store, "append", lambda self, rows: die() if rows else 0)
     with pytest.raises(KeyboardInterrupt):
         ingest(device, store)
     monkeypatch.undo()
@@ -352,4 +353,4 @@ def test_read_frame_falls_back_to_the_device_and_checks_the_hash(store: Store, m
     make_device("cam-a", {"a.jpg": jpeg(2)})
     with pytest.raises(DeviceError, match="other content now; ingest it anew"):
         read_frame(pending, store.url, {"cam-a": device.storage})
-    assert store.sources(where=pc.field("path") == "a.jpg").num_rows == 1
+    assert store.scan(SOURCES, where=pc.field("path") == "a.jpg").num_rows == 1

@@ -54,13 +54,13 @@ def test_sweep_discards_what_is_encoded_and_nothing_else(store: Store):
     for identity, data in zip(ids, pictures, strict=True):
         landing.put(identity, data)
     encoded, waiting, relabelled, unspoken = ids
-    store.append_sources([source(n, image_id=identity) for n, identity in enumerate((encoded, waiting, relabelled))])
-    store.append_images([encoded_image(0, image_id=encoded), encoded_image(9, image_id=relabelled)])
+    store.append([source(n, image_id=identity) for n, identity in enumerate((encoded, waiting, relabelled))])
+    store.append([encoded_image(0, image_id=encoded), encoded_image(9, image_id=relabelled)])
     assert sweep(store, ENCODING) == 1
     assert landing.image_ids() == sorted([waiting, relabelled, unspoken])
     assert sweep(store, ENCODING) == 0
     assert sweep(store, "another encoding") == 0
-    store.append_images([replace(encoded_image(2), image_id=relabelled)])
+    store.append([replace(encoded_image(2), image_id=relabelled)])
     assert sweep(store, ENCODING) == 1
 
 

@@ -12,16 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from rinr.codec.encoded import EncodedImage
 from rinr.shard import from_table
-from storage.store import ROW_GROUP, Store, StoreError
-from storage.tables import IMAGES, LAYOUTS, Delivery, Refusal, now
+from storage.store import _KINDS, ROW_GROUP, Store, StoreError
+from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, now
 from tests.storage.examples import ENCODING, append_numbers, digest, encoded_image, source
 
 
 def test_images_read_back_as_they_were_appended(store: Store):
     images = [encoded_image(number) for number in range(5)]
-    assert store.append_images(images) == 5
-    table = store.images()
+    assert store.append(images) == 5
+    table = store.scan(IMAGES)
     assert table.schema == IMAGES.schema
     assert [row.frame for row in from_table(table)] == [image.frame for image in images]
     assert table["image_id"].to_pylist() == [image.image_id for image in images]
@@ -33,23 +34,24 @@ def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path:
     added = ("picked", "stopped")
     old = pa.schema([field for field in IMAGES.schema if field.name not in added])
     with monkeypatch.context() as before:
-        before.setattr("storage.store.IMAGES", replace(IMAGES, schema=old))
-        store.append_images([encoded_image(0)])
+        older = replace(IMAGES, schema=old)
+        before.setitem(_KINDS, EncodedImage, (older, _KINDS[EncodedImage][1]))
+        store.append([encoded_image(0)])
     assert DeltaTable(store.table_url("images")).to_pyarrow_table().column_names == old.names
-    assert store.images()["picked"].to_pylist() == [None]
-    assert store.append_images([encoded_image(0), encoded_image(1)]) == 1
-    table = store.images().sort_by("created_at")
+    assert store.scan(IMAGES)["picked"].to_pylist() == [None]
+    assert store.append([encoded_image(0), encoded_image(1)]) == 1
+    table = store.scan(IMAGES).sort_by("created_at")
     assert table.schema == IMAGES.schema
     assert table["picked"].to_pylist() == [None, "siren 10x3"]
     assert [row.frame for row in from_table(table)] == [encoded_image(n).frame for n in (0, 1)]
 
 
 def test_what_is_present_is_not_appended_again(store: Store):
-    assert store.append_images([encoded_image(0), encoded_image(1), encoded_image(0)]) == 2
-    assert store.append_images([encoded_image(1), encoded_image(2)]) == 1
-    assert Store(store.url).append_images([encoded_image(n) for n in range(3)]) == 0
-    assert store.append_images([]) == 0
-    assert store.images().num_rows == 3
+    assert store.append([encoded_image(0), encoded_image(1), encoded_image(0)]) == 2
+    assert store.append([encoded_image(1), encoded_image(2)]) == 1
+    assert Store(store.url).append([encoded_image(n) for n in range(3)]) == 0
+    assert store.append([]) == 0
+    assert store.scan(IMAGES).num_rows == 3
 
 
 def test_racing_processes_append_each_image_exactly_once(store: Store):
@@ -77,13 +79,13 @@ def test_racing_first_writers_of_every_table(tmp_path: Path):
         def write(_: int, url: str = url, start: threading.Barrier = start) -> tuple[int, int]:
             own = Store(url)
             start.wait()
-            return own.append_sources([source(1), source(2)]), own.append_refusals([refusal()])
+            return own.append([source(1), source(2)]), own.append([refusal()])
 
         with ThreadPoolExecutor(6) as pool:
             counts = list(pool.map(write, range(6)))
         assert sum(sources for sources, _ in counts) == 2
         assert sum(refusals for _, refusals in counts) == 1
-        assert Store(url).sources().num_rows == 2
+        assert Store(url).scan(SOURCES).num_rows == 2
 
 
 def refusal() -> Refusal:
@@ -92,24 +94,24 @@ def refusal() -> Refusal:
 
 def test_refusals_are_one_a_file_state_and_reason(store: Store):
     one = replace(refusal(), modified=None, size=None)
-    assert store.append_refusals([one, replace(one, quarantined_at=now())]) == 1
-    assert store.append_refusals([one]) == 0
-    assert store.append_refusals([replace(one, reason="other"), replace(one, size=4)]) == 2
-    assert store.quarantine(["reason"]).num_rows == 3
+    assert store.append([one, replace(one, quarantined_at=now())]) == 1
+    assert store.append([one]) == 0
+    assert store.append([replace(one, reason="other"), replace(one, size=4)]) == 2
+    assert store.scan(QUARANTINE, ["reason"]).num_rows == 3
 
 
 def test_deliveries_are_one_a_device_and_shard(store: Store):
     delivery = Delivery("cam-b", "shard-1", digest("x"), 10, 8, (("i", "l", "e"),))
-    assert store.append_deliveries([delivery, replace(delivery, device="cam-c")]) == 2
-    assert store.append_deliveries([replace(delivery, bytes=11)]) == 0
-    assert store.deliveries(["image_ids"])["image_ids"].to_pylist() == [["i"], ["i"]]
+    assert store.append([delivery, replace(delivery, device="cam-c")]) == 2
+    assert store.append([replace(delivery, bytes=11)]) == 0
+    assert store.scan(DELIVERIES, ["image_ids"])["image_ids"].to_pylist() == [["i"], ["i"]]
 
 
 def test_a_source_that_comes_back_to_earlier_labels_is_a_new_row(store: Store):
     first = source(1)
     changed = replace(first, labels_id=digest("new"), ingested_at=first.ingested_at + timedelta(seconds=1))
     again = replace(first, ingested_at=first.ingested_at + timedelta(seconds=2))
-    assert [store.append_sources([row]) for row in (first, first, changed, again, again)] == [1, 0, 1, 1, 0]
+    assert [store.append([row]) for row in (first, first, changed, again, again)] == [1, 0, 1, 1, 0]
     assert [pending.labels_id for pending in store.missing(ENCODING)] == [first.labels_id]
 
 
@@ -118,26 +120,28 @@ def test_images_are_those_of_the_newest_labels(store: Store):
     new = replace(old, labels_id=digest("corrected"))
     other = replace(old, encoding_id="other")
     for image in (old, encoded_image(2), new, other):
-        store.append_images([image])
-    taken = set(zip(*store.images(["labels_id", "encoding_id"]).columns, strict=True))
+        store.append([image])
+    taken = set(zip(*store.scan(IMAGES, ["labels_id", "encoding_id"]).columns, strict=True))
     assert {(a.as_py(), b.as_py()) for a, b in taken} == {
         (new.labels_id, ENCODING),
         (old.labels_id, "other"),
         (encoded_image(2).labels_id, ENCODING),
     }
     # The sources say that the old labels count again.
-    store.append_sources([source(1)])
-    one = store.images(["labels_id"], (pc.field("image_id") == old.image_id) & (pc.field("encoding_id") == ENCODING))
+    store.append([source(1)])
+    one = store.scan(
+        IMAGES, ["labels_id"], (pc.field("image_id") == old.image_id) & (pc.field("encoding_id") == ENCODING)
+    )
     assert one["labels_id"].to_pylist() == [old.labels_id]
 
 
 def test_missing_are_the_newest_labels_without_a_row(store: Store):
     early = source(1).ingested_at
     corrected = replace(source(2), labels_id=digest("c"), labels="[]", ingested_at=early + timedelta(hours=1))
-    store.append_sources([source(3), source(1), source(2)])
-    store.append_sources([corrected])
+    store.append([source(3), source(1), source(2)])
+    store.append([corrected])
     assert [pending.path for pending in store.missing(ENCODING)] == ["0001.jpg", "0002.jpg", "0003.jpg"]
-    store.append_images([encoded_image(1), encoded_image(2)])
+    store.append([encoded_image(1), encoded_image(2)])
     two, three = store.missing(ENCODING)
     assert (two.image_id, two.labels_id, two.labels) == (corrected.image_id, digest("c"), b"[]")
     assert (three.path, three.device, three.annotated_size) == ("0003.jpg", "cam-a", (128, 96))
@@ -154,13 +158,13 @@ def test_an_unlabelled_copy_does_not_hide_the_labels(store: Store):
         labels_id=digest("none"),
         ingested_at=labelled.ingested_at + timedelta(hours=1),
     )
-    store.append_sources([labelled, copy])
+    store.append([labelled, copy])
     assert [pending.labels_id for pending in store.missing(ENCODING)] == [labelled.labels_id]
 
 
 def test_summary(store: Store):
     images = [encoded_image(0), encoded_image(1), encoded_image(2, family="nerv")]
-    store.append_images(images)
+    store.append(images)
     summary = store.summary()
     assert summary.images == 3
     assert summary.bytes_total == sum(image.frame.bytes_total for image in images)
@@ -175,7 +179,7 @@ def test_summary(store: Store):
 
 def test_a_store_that_is_not_there_reads_as_empty(store: Store):
     for layout in LAYOUTS:
-        table = getattr(store, layout.name)()
+        table = store.scan(layout)
         assert table.num_rows == 0
         assert table.schema == layout.schema
     assert store.missing(ENCODING) == []
@@ -188,27 +192,27 @@ def test_create_makes_all_tables_and_can_be_repeated(store: Store):
     store.create()
     store.create()
     assert sorted(path.name for path in Path(store.url).iterdir()) == ["deliveries", "images", "quarantine", "sources"]
-    assert store.append_images([encoded_image(1)]) == 1
+    assert store.append([encoded_image(1)]) == 1
 
 
 def test_filters_work_after_every_operation(store: Store):
     """Strings that were written as views would fail here, and so would a scan that counts replaced files."""
     for number in range(6):
-        store.append_images([encoded_image(number)])
+        store.append([encoded_image(number)])
     table = DeltaTable(store.table_url("images"))
 
     def found() -> list[str]:
         where = (pc.field("image_id") == digest("image 3")) & (pc.field("family") == "siren")
-        return store.images(["image_id"], where)["image_id"].to_pylist()
+        return store.scan(IMAGES, ["image_id"], where)["image_id"].to_pylist()
 
     assert found() == [digest("image 3")]
     table.optimize.compact()
     assert found() == [digest("image 3")]
-    assert store.append_images([encoded_image(3), encoded_image(7)]) == 1
+    assert store.append([encoded_image(3), encoded_image(7)]) == 1
     table.update_incremental()
     table.optimize.z_order(["image_id"])
     assert found() == [digest("image 3")]
-    assert store.images().num_rows == 7
+    assert store.scan(IMAGES).num_rows == 7
     assert len(list(Path(store.table_url("images")).glob("*.parquet"))) > 1, (
         "replaced files must still lie there for this test"
     )
@@ -216,14 +220,14 @@ def test_filters_work_after_every_operation(store: Store):
 
 def test_a_long_path_is_found_again(store: Store):
     path = "a/" * 100 + "z" * 200 + ".jpg"
-    assert store.append_sources([source(1, path=path)]) == 1
-    assert store.append_sources([source(1, path=path)]) == 0
-    assert store.sources(where=pc.field("path") == path).num_rows == 1
+    assert store.append([source(1, path=path)]) == 1
+    assert store.append([source(1, path=path)]) == 0
+    assert store.scan(SOURCES, where=pc.field("path") == path).num_rows == 1
 
 
 def test_row_groups_are_small_compressed_and_in_order(store: Store):
     numbers = list(range(ROW_GROUP + 100))
-    store.append_images([encoded_image(number) for number in numbers])
+    store.append([encoded_image(number) for number in numbers])
     (file,) = Path(store.url, "images").glob("*.parquet")
     parquet = pq.ParquetFile(file)
     assert [parquet.metadata.row_group(i).num_rows for i in range(2)] == [ROW_GROUP, 100]
@@ -238,10 +242,10 @@ def test_row_groups_are_small_compressed_and_in_order(store: Store):
 def test_plain_paths_file_urls_and_relative_paths_are_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     relative = Store("a store")
-    relative.append_images([encoded_image(1)])
+    relative.append([encoded_image(1)])
     monkeypatch.chdir("/")
-    assert relative.images().num_rows == 1
-    assert Store(f"file://{tmp_path}/a store/").images().num_rows == 1
+    assert relative.scan(IMAGES).num_rows == 1
+    assert Store(f"file://{tmp_path}/a store/").scan(IMAGES).num_rows == 1
     assert (tmp_path / "a store" / "images").is_dir()
 
 
@@ -249,7 +253,7 @@ def test_plain_paths_file_urls_and_relative_paths_are_one_store(tmp_path: Path, 
 def test_a_store_that_cannot_be_written(tmp_path: Path, url: str):
     (tmp_path / "a file").write_text("in the way")
     store = Store(url.format(tmp_path))
-    for write in (store.create, lambda: store.append_images([encoded_image(1)])):
+    for write in (store.create, lambda: store.append([encoded_image(1)])):
         with pytest.raises(StoreError) as error:
             write()
         assert str(error.value).startswith(f"the store {store.url} cannot be written: ")
@@ -267,9 +271,9 @@ def test_a_damaged_table(store: Store):
     log.mkdir(parents=True)
     (log / "00000000000000000000.json").write_text("nonsense")
     with pytest.raises(StoreError, match="cannot be read"):
-        store.images()
+        store.scan(IMAGES)
     with pytest.raises(StoreError, match="cannot be written"):
-        store.append_images([encoded_image(1)])
+        store.append([encoded_image(1)])
 
 
 def test_a_table_that_others_never_stop_writing(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -281,11 +285,11 @@ def test_a_table_that_others_never_stop_writing(store: Store, monkeypatch: pytes
     monkeypatch.setattr("storage.store.write_deltalake", refuse)
     monkeypatch.setattr("storage.store._LONGEST_PAUSE", 0)
     with pytest.raises(StoreError, match="60 attempts"):
-        store.append_images([encoded_image(1)])
+        store.append([encoded_image(1)])
 
 
 def test_batches_are_one_commit_each(store: Store):
-    store.append_images([encoded_image(1), encoded_image(2)])
+    store.append([encoded_image(1), encoded_image(2)])
     table = DeltaTable(store.table_url("images"))
     assert table.version() == 1
     assert isinstance(pa.table(table.get_add_actions(flatten=True)), pa.Table)

@@ -13,6 +13,7 @@ import pytest
 
 from services.processes import Processes
 from storage.store import Store
+from storage.tables import IMAGES, QUARANTINE
 from tests.conftest import jpeg, picture
 
 pytestmark = [pytest.mark.drill, pytest.mark.server]
@@ -59,14 +60,14 @@ def finish(demo: subprocess.Popen[str]) -> tuple[int, str]:
 
 def until_rows(out: Path, count: int, demo: subprocess.Popen[str]) -> None:
     end = time.monotonic() + 300
-    while Store(str(out / "store")).images(["image_id"]).num_rows < count:
+    while Store(str(out / "store")).scan(IMAGES, ["image_id"]).num_rows < count:
         assert demo.poll() is None, demo.communicate()[0]
         assert time.monotonic() < end, "no rows in time"
         time.sleep(0.1)
 
 
 def assert_complete(out: Path) -> None:
-    rows = Store(str(out / "store")).images(["image_id", "labels_id", "encoding_id"]).to_pylist()
+    rows = Store(str(out / "store")).scan(IMAGES, ["image_id", "labels_id", "encoding_id"]).to_pylist()
     assert len(rows) == len({tuple(row.values()) for row in rows}) == FRAMES * len(DEVICES)
     report = json.loads((out / "report.json").read_text())
     assert report["failures"] == []
@@ -111,7 +112,7 @@ def test_broken_files_are_set_aside_and_the_rest_goes_on(data: Path, out: Path) 
     assert code == 0, said
     assert "1 files were refused" in said
     assert_complete(out)
-    assert Store(str(out / "store")).quarantine(["path"])["path"].to_pylist() == ["text.jpg"]
+    assert Store(str(out / "store")).scan(QUARANTINE, ["path"])["path"].to_pylist() == ["text.jpg"]
 
 
 def test_a_demo_without_labels_fails_and_says_which_stage_and_why(data: Path, out: Path) -> None:

@@ -270,7 +270,9 @@ class Store:
         if not several:
             return pa.array([True] * len(keys), pa.bool_())
         columns = [*SOURCES.key, "labels", SOURCES.order]
-        current = _current_sources(self._read(SOURCES, columns, _among("image_id", several)).to_pylist())
+        # With all that stood under their paths: a file that is another picture by now says nothing of this one.
+        paths = set(self._read(SOURCES, ["path"], _among("image_id", several))["path"].to_pylist())
+        current = _current_sources(self._read(SOURCES, columns, _among("path", paths)).to_pylist())
         written = table[IMAGES.order].to_pylist()
 
         def newness(place: int) -> tuple[bool, Any, int]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image, UnidentifiedImageError
 
 from rinr.boxes import Annotation, Box, fit_box
+from rinr.colour import to_srgb
 from rinr.labels import ImageLabels, image_id, labels_id, parse_date
 
 WORKING_SIDE = 640
@@ -28,6 +29,8 @@ Pixels = npt.NDArray[np.uint8]
 """A picture: ``[height, width, 3]``, RGB, 0 to 255."""
 
 _ORIENTATION, _DATE_TIME, _EXIF_FOLDER, _DATE_TIME_ORIGINAL = 0x0112, 0x0132, 0x8769, 0x9003
+_COLOUR_SPACE, _INTEROPERABILITY_FOLDER, _INTEROPERABILITY = 0xA001, 0xA005, 0x0001
+_UNCALIBRATED, _ADOBE_RGB = 0xFFFF, "R03"
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -133,7 +136,7 @@ def check_jpeg(data: bytes) -> JpegFacts:
 def open_jpeg(data: bytes) -> Photo:
     """Decode a JPEG fully and set it upright, in RGB.
 
-    Grey and CMYK pictures and embedded colour profiles are converted to sRGB.
+    Grey and CMYK pictures, embedded colour profiles and Adobe RGB that EXIF declares are converted to sRGB.
 
     Raises:
         IncompleteJpeg: empty or cut off.
@@ -141,7 +144,7 @@ def open_jpeg(data: bytes) -> Photo:
     """
     with _jpeg(data) as (image, exif):
         image.load()
-        upright = _to_srgb(image)
+        upright = to_srgb(image, adobe_rgb=exif.adobe_rgb)
         if exif.orientation in _UPRIGHT:
             upright = upright.transpose(_UPRIGHT[exif.orientation])
         return Photo(np.asarray(upright), exif.orientation, exif.captured_at)
@@ -207,6 +210,7 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 class _Exif:
     orientation: int = 1
     captured_at: datetime | None = None
+    adobe_rgb: bool = False
 
 
 @contextmanager
@@ -217,8 +221,8 @@ def _jpeg(data: bytes) -> Iterator[tuple[Image.Image, _Exif]]:
     if len(data) > MAX_JPEG_BYTES:
         raise ImageError(f"the file has {len(data):,} bytes; at most {MAX_JPEG_BYTES:,} are taken")
     if not data.startswith(_START_OF_IMAGE):
-        if _START_OF_IMAGE.startswith(data) or not data.strip(b"\0"):
-            raise IncompleteJpeg("the file is not there yet: it has no bytes but zeros or the start of a marker")
+        if _START_OF_IMAGE.startswith(data.rstrip(b"\0")):
+            raise IncompleteJpeg("the file has no more than zeros or the start of a JPEG yet; copy it again")
         raise ImageError(f"not a JPEG: it starts with {data[:4].hex(' ')}, a JPEG with ff d8 ff")
     if not _has_end(data):
         raise IncompleteJpeg("the JPEG cannot be decoded: its end (ff d9) is not there; it was cut off; copy it again")
@@ -232,6 +236,8 @@ def _jpeg(data: bytes) -> Iterator[tuple[Image.Image, _Exif]]:
         yield image, _read_exif(image)
     except (ImageError, MemoryError):
         raise
+    except UnidentifiedImageError:
+        raise ImageError("the JPEG cannot be decoded: its header is damaged") from None
     except Exception as error:  # of whatever kind: hostile bytes lead Pillow to many
         spoken = "".join(c if c.isprintable() else "?" for c in str(error)[:_MAX_SPOKEN])
         kind = IncompleteJpeg if "truncated" in spoken else ImageError
@@ -272,13 +278,16 @@ def _read_exif(image: Image.Image) -> _Exif:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exif = image.getexif()
+            details = exif.get_ifd(_EXIF_FOLDER)
+            uncalibrated = details.get(_COLOUR_SPACE) == _UNCALIBRATED
+            index = exif.get_ifd(_INTEROPERABILITY_FOLDER).get(_INTEROPERABILITY) if uncalibrated else None
             orientation = exif.get(_ORIENTATION)
-            dates = exif.get_ifd(_EXIF_FOLDER).get(_DATE_TIME_ORIGINAL), exif.get(_DATE_TIME)
+            captured = _date(details.get(_DATE_TIME_ORIGINAL)) or _date(exif.get(_DATE_TIME))
     except Exception:  # Pillow's reader of EXIF raises many kinds
         return _Exif()
     if not isinstance(orientation, int) or not 1 <= orientation <= 8:
         orientation = 1
-    return _Exif(orientation, _date(dates[0]) or _date(dates[1]))
+    return _Exif(orientation, captured, isinstance(index, str) and index.strip("\0 ") == _ADOBE_RGB)
 
 
 def _date(value: Any) -> datetime | None:
@@ -287,19 +296,6 @@ def _date(value: Any) -> datetime | None:
 
 def _upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation in _TURNED_BY_A_QUARTER else size
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            return image.convert("RGB")  # a damaged profile says nothing; the picture still does
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
 
 
 def _turn(annotation: Annotation, facts: JpegFacts, annotated: tuple[int, int] | None) -> Annotation:

@@ -190,7 +190,7 @@ def work() -> None:
                 return
             channel.sendall(_BEGUN)
             # The parent keeps the time; this is for a parent that is gone. It ends the process.
-            signal.setitimer(signal.ITIMER_REAL, settings.time_limit + 5)
+            signal.setitimer(signal.ITIMER_REAL, settings.time_limit + min(settings.time_limit, 5.0))
             answer = json.dumps(_answer(check, bytes(jpeg))).encode()
             signal.setitimer(signal.ITIMER_REAL, 0)
             channel.sendall(len(answer).to_bytes(8, "big") + answer)

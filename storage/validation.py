@@ -35,6 +35,7 @@ _START_TRIES = 3
 _ATTEMPTS = 2
 _MAX_ANSWER = 64 * 1024
 _MAX_MESSAGE = 1_000
+_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
 _CLOSED = "the validator is closed"
 _READY, _BEGUN = b"r", b"b"
 _WORKER = (
@@ -295,16 +296,14 @@ class _Worker:
     def __init__(self, settings: _Settings) -> None:
         self._settings = settings
         self._channel, theirs = socket.socketpair()
-        path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
         with theirs:
-            # Not multiprocessing: a process that it starts imports the parent's main module, and a Dask worker may
-            # start none.
+            # Not multiprocessing: what it starts imports the parent's main module, and a Dask worker may start none.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _WORKER, str(theirs.fileno()), json.dumps(vars(settings))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env=os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                env=_environment(),
             )
 
     def wait_until_ready(self) -> None:
@@ -388,6 +387,13 @@ class _Worker:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _environment() -> dict[str, str]:
+    """A worker's environment: what it needs to start, and no credentials, which a hostile file might get at."""
+    path = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _answer(check: Callable[[bytes], JpegFacts], jpeg: bytes) -> dict[str, Any]:

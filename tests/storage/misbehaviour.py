@@ -35,6 +35,8 @@ def misbehave(data: bytes) -> JpegFacts:
             time.sleep(600)
     if word == "bug":
         raise KeyError(argument)
+    if word == "environment":
+        raise ImageError(f"environment: {dict(os.environ)}")
     if word == "modules":
         heavy = {"torch", "prefect", "dask", "pyarrow", "deltalake"} & set(sys.modules)
         raise ImageError(f"imported: {sorted(heavy)}")

@@ -109,6 +109,13 @@ def test_workers_import_nothing_heavy():
         checks.submit(b"modules").result(timeout=100)
 
 
+def test_credentials_do_not_go_where_hostile_bytes_are_decoded(monkeypatch):
+    monkeypatch.setenv("SOME_SECRET", "hush")
+    with validator() as checks, pytest.raises(ImageError, match=r"^environment: ") as caught:
+        checks.submit(b"environment").result(timeout=100)
+    assert "hush" not in str(caught.value)
+
+
 def test_it_works_in_a_thread_and_threads_share_it():
     whole = jpeg(picture())
 

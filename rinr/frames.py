@@ -47,6 +47,8 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers that no length follows
 # Within a scan, ff 00 is a byte of data, ff d0 to ff d7 are restarts, and ff may be repeated before a marker.
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_FILL = re.compile(rb"\xff+")
+_MAX_SEGMENTS = 100_000
 _MAX_SPOKEN = 200
 
 
@@ -249,13 +251,16 @@ def _has_end(data: bytes) -> bool:
 
     Bytes beyond it do not matter. Where the segments are damaged this says yes: that is the decoder's to judge.
     """
-    at, end = 2, len(data)
+    at, end, segments = 2, len(data), 0
     while at + 1 < end:
+        segments += 1
+        if segments > _MAX_SEGMENTS:
+            raise ImageError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
         if data[at] != 0xFF:
             return bool(data[at:].strip(b"\0"))  # all zeros: room that was set aside and not written yet
         marker = data[at + 1]
         if marker == 0xFF:
-            at += 1
+            at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr]  # there is one
             continue
         if marker == _END_OF_IMAGE:
             return True

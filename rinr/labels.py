@@ -17,8 +17,6 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_IMAGES = 200_000
 MAX_BOXES_PER_IMAGE = 4_096
 MAX_LABEL_BYTES = 100
-MAX_NAME = 1_000
-"""Characters of a file name."""
 
 # Objects in memory take up to a hundred times their bytes in a JSON file, so that they are counted before it is read.
 # The widest file in COCO's format has 1.8 million objects and, with polygons, a number every seven bytes.
@@ -96,8 +94,6 @@ def parse_coco(data: bytes) -> dict[str, ImageLabels]:
     for index, image in enumerate(images):
         where = f"images[{index}]"
         file_name = _string(image, "file_name", where)
-        if len(file_name) > MAX_NAME or not _is_text(file_name):
-            raise LabelError(f"{where}.file_name must be text of at most {MAX_NAME:,} characters")
         if file_name in labels:
             raise LabelError(f"{where}.file_name {file_name[:100]!r} stands twice in the annotation file")
         number = _integer(image, "id", where)

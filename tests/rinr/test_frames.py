@@ -124,6 +124,14 @@ def test_an_embedded_profile_is_converted_and_a_damaged_one_is_ignored():
     assert np.array_equal(open_jpeg(jpeg(picture(), icc_profile=b"rubbish" * 30)).pixels, plain)
 
 
+def test_fill_bytes_may_stand_before_markers_and_segments_without_end_are_refused():
+    data = jpeg(picture())
+    assert check_jpeg(data[:2] + b"\xff" * 5_000 + data[2:]).size == (64, 48)
+    many = b"\xff\xfe\x00\x02" * 100_001
+    with pytest.raises(ImageError, match="more than 100,000 segments"):
+        check_jpeg(data[:2] + many + data[2:])
+
+
 def tiff(*entries: tuple[int, int, int, bytes]) -> bytes:
     """EXIF with one directory of ``(tag, type, count, four bytes)``, and 64 bytes of text after it, at 200."""
     directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHI", *e[:3]) + e[3] for e in entries)

@@ -82,8 +82,6 @@ def test_a_file_without_annotations_has_no_boxes():
             "images[1].id 7 stands twice",
         ),
         (coco(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "categories[1].id 1 stands twice"),
-        (coco(images=[{"id": 7, "file_name": "\ud800.jpg"}]), "images[0].file_name must be text"),
-        (coco(images=[{"id": 7, "file_name": "x" * 1001}]), "images[0].file_name must be text of at most 1,000"),
         (coco(categories=[{"id": 1, "name": "\udfff"}, {"id": 2, "name": "b"}]), "categories[0].name"),
         (coco(images=[[]]), "`images` is missing or not a list of objects"),
         (b'{"images": [' + b"[" * 3000, "not JSON"),

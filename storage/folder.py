@@ -2,14 +2,16 @@
 
 import os
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from storage.credentials import Secrets, environment, resolve
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,24 @@ class Folder:
 
     Its methods raise what the file system raises (``OSError`` and what a remote store's client has of its
     own); opening it raises ``ValueError`` for a URL scheme nobody knows and ``ImportError`` for one whose
-    client is not installed. Names are the caller's: they are joined to the folder without a check.
+    client is not installed, and :class:`storage.credentials.CredentialError` (a ``ValueError``) where a secret is
+    not there. Names are the caller's: they are joined to the folder without a check.
 
     Attributes:
         url: an fsspec URL or a plain path.
+        options: for the file system; references to secrets are resolved when it is opened, not before.
+        secrets: gives the secrets.
     """
 
     url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Secrets = environment
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         # A listing that was cached before another process wrote would hide what it wrote.
-        file_system, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        options = resolve(self.options, self.secrets)
+        file_system, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **options)
         return file_system, root.rstrip("/")
 
     @property
@@ -85,3 +93,13 @@ class Folder:
                 self.file_system.rm_file(self.path(name))
             except FileNotFoundError:
                 continue
+
+    def move(self, name: str, target: str) -> None:
+        """Give a file another name within the folder, over what stood there before."""
+        if isinstance(self.file_system, LocalFileSystem):
+            place = Path(self.path(target))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Path(self.path(name)).replace(place)
+            return
+        self.file_system.makedirs(self.path(target).rsplit("/", 1)[0], exist_ok=True)
+        self.file_system.mv(self.path(name), self.path(target))

@@ -2,12 +2,24 @@ from pathlib import Path
 
 import pytest
 
-from storage.fleet import Device, Fleet, FleetError, fleet_toml, load_fleet
+from storage.fleet import Device, Fleet, FleetError, LabelsPlace, fleet_toml, load_fleet
 
 TWO = Fleet(
-    (
-        Device("cam-a", "s3://captures/cam-a", "/srv/in/a b", "queue", "/var/lib/ä"),
-        Device("2", 'file:///data/"2"', "memory://in", "2", "/home\\x"),
+    devices=(
+        Device(
+            name="cam-a",
+            storage="s3://captures/cam-a",
+            storage_options={"key": {"env": "K"}, "client_kwargs": {"endpoint_url": "http://x", "n": [1, 2.5, True]}},
+            labels=LabelsPlace(format="yolo", path="labels", classes=("a", "ä\x7f"[:1])),
+            inbox="/srv/in/a b",
+            work_queue="queue",
+            home="/var/lib/ä",
+            public_key="ab/cd+",
+            after="move",
+            limit=5,
+            settle=0.5,
+        ),
+        Device(name="2", storage='file:///data/"2"', inbox="memory://in", home="/home\\x"),
     )
 )
 
@@ -25,7 +37,9 @@ def test_a_written_fleet_reads_back(tmp_path: Path):
 def test_relative_folders_lie_beside_the_file_and_the_queue_is_named_after_the_device(tmp_path: Path):
     text = '[[device]]\nname = "a"\nstorage = "devices/a"\ninbox = "memory://a"\nhome = "homes/a"\n'
     device = load_fleet(write(tmp_path, text)).devices[0]
-    assert device == Device("a", f"{tmp_path}/devices/a", "memory://a", "a", f"{tmp_path}/homes/a")
+    assert device == Device(
+        name="a", storage=f"{tmp_path}/devices/a", inbox="memory://a", work_queue="a", home=f"{tmp_path}/homes/a"
+    )
 
 
 def test_find():
@@ -45,19 +59,19 @@ def table(**changes: str | None) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = [", "is not TOML"),
+        ("name = [", "is not TOML of a fleet: "),
         ("", "has no `[[device]]` table"),
         ('device = "a"', "has no `[[device]]` table"),
-        ("port = 1\n" + table(), "unknown field `port`"),
-        (table(storage=None), "device[0].storage is 'None', expected text"),
-        (table(inbox="7"), "device[0].inbox is '7', expected text"),
+        ("port = 1\n" + table(), "line 1: `port` is not known"),
+        (table(storage=None), "line 1: device[0].storage is missing, expected text"),
+        (table(inbox="7"), "line 4: device[0].inbox is 7, expected text"),
         (table(inbox='"a\\nb"'), "device[0].inbox"),
-        (table(colour='"red"'), "device[0].colour is not known"),
+        (table(colour='"red"'), "line 6: device[0].colour is not known"),
         (table(name='"Cam"'), "device[0].name is 'Cam', expected lower-case"),
         (table(name='"../x"'), "device[0].name"),
         (table(name=f'"{"a" * 64}"'), "device[0].name"),
         (table(home='"s3://x"'), "device[0].home is 's3://x', expected a local folder"),
-        (table() + table(storage='"t"', inbox='"j"', home='"g"'), "device[1].name is 'a', as in device[0]"),
+        (table() + table(storage='"t"', inbox='"j"', home='"g"'), "line 7: device[1].name is 'a', as in device[0]"),
         (table() + table(name='"b"', storage='"t"', home='"g"'), "device[1].inbox"),
     ],
 )

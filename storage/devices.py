@@ -29,10 +29,7 @@ __all__ = [
     "safe_spelling",
 ]
 
-MAX_FILES = 2_000_000
-"""Files of one device that are listed; more are refused rather than held in memory."""
-
-_LABEL_SUFFIXES = (".json", ".txt", ".xml")
+_LISTED = (*JPEG_SUFFIXES, ".json", ".txt", ".xml")
 _TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "modified", "created")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -98,24 +95,24 @@ class DeviceStorage:
         Raises:
             DeviceError: the folder does not exist or cannot be listed.
         """
-        with self._errors("listed"):
-            if not self._folder.file_system.isdir(self._folder.root):
+        try:
+            with self._errors("listed"):
+                found = self._folder.tree(_is_listed)
+        except DeviceError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
                 raise DeviceError(
                     f"{self.device.storage} does not exist; "
                     f"check `storage` of device {self.device.name} in the fleet file"
-                )
-            found = self._folder.file_system.find(self._folder.root, detail=True)
-        start = len(self._folder.root) + 1
+                ) from error
+            raise
         jpegs = []
         others = {}
-        for name, info in found.items():
-            path = name[start:]
-            if _is_hidden(path):
-                continue
+        for path, info in found.items():
+            file = _device_file(path, info)
             if path.lower().endswith(JPEG_SUFFIXES):
-                jpegs.append(_device_file(path, info))
-            elif path.lower().endswith(_LABEL_SUFFIXES):
-                others[path] = _device_file(path, info)
+                jpegs.append(file)
+            else:
+                others[path] = file
         return Listing(tuple(sorted(jpegs, key=lambda file: (file.modified, file.path))), others)
 
     def read(self, path: str) -> bytes:
@@ -145,7 +142,7 @@ class DeviceStorage:
         """
         self._check(path, "read")
         with self._errors(f"read: {safe_spelling(path)}"):
-            return _device_file(path, self._folder.file_system.info(self._folder.path(path)))
+            return _device_file(path, self._folder.info(path))
 
     def move(self, path: str, folder: str) -> None:
         """Put a file into another folder of the storage, under its path.
@@ -191,7 +188,8 @@ class DeviceStorage:
         except DeviceError:
             raise
         except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            reason = safe_spelling(told)  # a server may say anything
             raise DeviceError(
                 f"the storage {self.device.storage} of device {self.device.name} cannot be {done}: {reason}; "
                 "check `storage` of the device in the fleet file and that you may read there"
@@ -230,5 +228,5 @@ def _modified(info: dict[str, Any]) -> datetime:
     return _EPOCH
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") and part != ".." for part in path.split("/"))
+def _is_listed(path: str) -> bool:
+    return path.lower().endswith(_LISTED)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from rinr.codec.bytestream import PayloadError
 from rinr.shard import SHARD, ShardRow, from_table, to_table
 from storage.credentials import Secrets, environment
+from storage.device_paths import safe_spelling
 from storage.folder import Folder
 from storage.tables import now
 
@@ -203,8 +204,9 @@ class Inbox:
             yield
         except ShardError:
             raise
-        except (OSError, ValueError, ImportError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            reason = safe_spelling(told)  # a server may say anything
             raise InboxError(
                 f"the inbox {self.url} cannot be {done}: {reason}; check `inbox` of the device in the fleet file"
             ) from error

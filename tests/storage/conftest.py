@@ -7,6 +7,7 @@ import pytest
 
 from storage.fleet import Device
 from storage.store import Store
+from tests.servers import http_server, s3_server, sftp_server  # noqa: F401  (fixtures)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 from rinr.folders import LABELS_FILE
 from storage.credentials import reference_of
 from storage.device_paths import path_fault
-from storage.toml_lines import NestingError, TomlLines, toml_lines
+from storage.toml_lines import TomlLines, toml_lines
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_DEVICES = 10_000
@@ -34,6 +34,7 @@ MAX_DEVICES = 10_000
 _MAX_TEXT = 2_000
 _MAX_OPTIONS = 200
 _MAX_SETTLE = 86_400.0  # seconds
+_MAX_KEYS = 100  # in one device's table
 _MAX_LISTED = 40  # errors in one message
 _MAX_CLASSES = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -72,9 +73,8 @@ def _checked_url(value: str) -> str:
         except ValueError:
             raise _wrong("an fsspec URL or a folder") from None
         if password is not None:
-            raise _wrong(
-                'a URL without a password: give it among the options as { env = "NAME" } or { block = "name" }'
-            )
+            expected = 'a URL without one: write it among the options as { env = "NAME" } or { block = "name" }'
+            raise PydanticCustomError("password", "{expected}", {"expected": expected})
     return value
 
 
@@ -224,8 +224,9 @@ class Device(_Table):
     @model_validator(mode="before")
     @classmethod
     def _named_queue(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and "work_queue" not in values and "name" in values:
-            return {**values, "work_queue": values["name"]}
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if "work_queue" not in values and isinstance(name, str) and _NAME.fullmatch(name):
+            return {**values, "work_queue": name}
         return values
 
 
@@ -266,6 +267,10 @@ _EXPECTED = {
 }
 
 
+_UNSHOWN = {"secret": "is a secret in plain sight", "password": "holds a password"}
+"""Kinds of faults of which the value found is not repeated."""
+
+
 def load_fleet(path: str) -> Fleet:
     """Read a fleet file.
 
@@ -297,7 +302,7 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
         text = data.decode().replace("\r\n", "\n")
         lines = toml_lines(text)
         document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, NestingError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, too deep, a number of a million digits
         raise FleetError(f"the fleet file {path} is not TOML of a fleet: {str(error)[:200]}") from None
     tables = document.get("device")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -310,6 +315,9 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
             faults.add((key,), f"`{key[:60]}` is not known, expected `[[device]]` tables only")
     devices = {}
     for index, table in enumerate(tables):
+        if len(table) > _MAX_KEYS:
+            faults.add(("device", index), f"device[{index}] has {len(table):,} fields, expected at most {_MAX_KEYS}")
+            continue
         try:
             devices[index] = _beside(Device(**table), base)
         except ValidationError as error:
@@ -370,12 +378,14 @@ def _sentence(index: int, table: Mapping[str, Any], path: tuple[int | str, ...],
     if kind == "extra_forbidden":
         fields = LabelsPlace.model_fields if path[0] == "labels" else Device.model_fields
         return f"{name} is not known, expected one of {', '.join(fields)}"
-    own = kind in ("wrong", "option", "secret")
+    own = kind in ("wrong", "option", *_UNSHOWN)
     expected = fault["msg"] if own else _EXPECTED.get(tuple(p for p in path if isinstance(p, str)), fault["msg"])
+    if path[0] in ("storage_options", "inbox_options") and kind == "dict_type":
+        return f"{name} is no table, expected {expected}"
     if kind == "missing":
         return f"{name} is missing, expected {expected}"
-    if kind == "secret":
-        return f"{name} is a secret in plain sight, expected {expected}"
+    if kind in _UNSHOWN:
+        return f"{name} {_UNSHOWN[kind]}, expected {expected}"
     value: Any = table
     for part in path:
         try:

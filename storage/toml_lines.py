@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 MAX_DEPTH = 10
 """Of arrays and inline tables within each other, and of the parts of a dotted key."""
 
+MAX_ENTRIES = 150_000
+"""Keys, tables, and items of arrays in all."""
+
 Path = tuple[str | int, ...]
 """Keys, and indices of tables in an array of tables and of items of an array: ``("device", 0, "storage")``."""
 
@@ -29,7 +32,7 @@ _TOKEN = re.compile(
 
 
 class NestingError(ValueError):
-    """Deeper than anything that means well; the message names the line."""
+    """Deeper or fuller than anything that means well; the message names the line."""
 
 
 @dataclass
@@ -38,6 +41,12 @@ class TomlLines:
 
     lines: dict[Path, int] = field(default_factory=dict)
     tables: dict[Path, int] = field(default_factory=dict)
+
+    def add(self, path: Path, line: int) -> None:
+        """Note where a path stands first."""
+        self.lines.setdefault(path, line)
+        if len(self.lines) > MAX_ENTRIES:
+            raise NestingError(f"line {line}: more than {MAX_ENTRIES:,} keys, tables and items")
 
     def line_of(self, path: Path) -> int | None:
         """The line of a path, or of the nearest thing around it that has one."""
@@ -54,7 +63,7 @@ def toml_lines(text: str) -> TomlLines:
     What is no TOML ends the search early, without an error.
 
     Raises:
-        NestingError: deeper than ``MAX_DEPTH``.
+        NestingError: deeper than ``MAX_DEPTH``, or more keys and items than ``MAX_ENTRIES``.
     """
     found = TomlLines()
     scan = _Scan(text)
@@ -115,7 +124,7 @@ def _header(scan: _Scan, found: TomlLines) -> Path:
         elif last and of_array:
             found.tables[path] = 0
             path = (*path, 0)
-    found.lines.setdefault(path, line)
+    found.add(path, line)
     return path
 
 
@@ -123,7 +132,7 @@ def _pair(scan: _Scan, prefix: Path, found: TomlLines, depth: int) -> bool:
     line = scan.line
     path = (*prefix, *_key(scan))
     for end in range(len(prefix) + 1, len(path) + 1):
-        found.lines.setdefault(path[:end], line)
+        found.add(path[:end], line)
     if scan.token != "=":
         return False
     scan.step()
@@ -151,7 +160,7 @@ def _value(scan: _Scan, path: Path, found: TomlLines, depth: int) -> bool:
             scan.step()
             continue
         if opening == "[":
-            found.lines.setdefault((*path, index), scan.line)
+            found.add((*path, index), scan.line)
             taken = _value(scan, (*path, index), found, depth + 1)
         else:
             taken = _pair(scan, path, found, depth + 1)

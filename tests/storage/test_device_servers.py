@@ -283,17 +283,10 @@ def test_refusing_a_port_on_which_nobody_listens(make_place, kind: str):
         place.storage(closed_port(), **limits).list()
 
 
-def test_refusing_a_local_folder_that_may_not_be_read(make_place):
-    storage = make_place("local", {"sub/a.jpg": b"x"}).storage()
-    folder = Path(storage.device.storage, "sub")
-    folder.chmod(0)
-    try:
-        if os.access(folder, os.R_OK):
-            pytest.skip("root reads everything")
-        with pytest.raises(DeviceError, match="Permission denied"):
-            storage.list()
-    finally:
-        folder.chmod(0o755)
+def test_refusing_a_local_file_in_place_of_the_folder(make_place):
+    place = make_place("local", {"a.jpg": b"x"})
+    with pytest.raises(DeviceError, match=r"of device cam cannot be listed: Not a directory; check `storage`"):
+        Place("local", f"{place.url}/a.jpg", {}).storage().list()
 
 
 def test_refusing_a_server_that_sends_elsewhere_is_not_followed(http_server: HttpServer):

@@ -196,20 +196,8 @@ class DeviceStorage:
             ) from error
 
 
-def _device_file(path: str, info: dict[str, Any]) -> DeviceFile:
-    regular = info["type"] == "file" and not info.get("islink", False)
-    etag = info.get("ETag")
-    return DeviceFile(path, int(info["size"] or 0), _modified(info), _etag(etag), regular)
-
-
-def _etag(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    plain = value.removeprefix("W/").strip('"')[:100]
-    return plain if plain and plain.isprintable() and " " not in plain else None
-
-
-def _modified(info: dict[str, Any]) -> datetime:
+def time_of(info: dict[str, Any]) -> datetime:
+    """The time of a file, of what fsspec's ``info`` says of it; 1970 where the storage keeps none."""
     # File systems of fsspec name and type the time of a file each in its own way.
     for name in _TIMES:
         value = info.get(name)
@@ -226,6 +214,19 @@ def _modified(info: dict[str, Any]) -> datetime:
             except (OverflowError, ValueError, OSError):
                 continue
     return _EPOCH
+
+
+def _device_file(path: str, info: dict[str, Any]) -> DeviceFile:
+    regular = info["type"] == "file" and not info.get("islink", False)
+    etag = info.get("ETag")
+    return DeviceFile(path, int(info["size"] or 0), time_of(info), _etag(etag), regular)
+
+
+def _etag(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    plain = value.removeprefix("W/").strip('"')[:100]
+    return plain if plain and plain.isprintable() and " " not in plain else None
 
 
 def _is_listed(path: str) -> bool:

@@ -15,7 +15,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -309,10 +309,23 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
         raise FleetError(f"the fleet file {path} has no `[[device]]` table; expected one a device")
     if len(tables) > MAX_DEVICES:
         raise FleetError(f"the fleet file {path} has {len(tables):,} devices; at most {MAX_DEVICES:,} are taken")
-    faults = _Faults(path, lines)
+    faults = _Faults(f"the fleet file {path}", lines)
     for key in document:
         if key != "device":
             faults.add((key,), f"`{key[:60]}` is not known, expected `[[device]]` tables only")
+    return Fleet(devices=_devices(tables, faults, base))
+
+
+def check_tables(tables: Sequence[Mapping[str, Any]]) -> None:
+    """Whether tables make a fleet, as :func:`load_fleet` checks them; they need not stand in a file yet.
+
+    Raises:
+        FleetError: a field is missing, unknown or wrong.
+    """
+    _devices(tables, _Faults("the fleet", None), Path("/"))
+
+
+def _devices(tables: Sequence[Mapping[str, Any]], faults: "_Faults", base: Path) -> tuple[Device, ...]:
     devices = {}
     for index, table in enumerate(tables):
         if len(table) > _MAX_KEYS:
@@ -324,7 +337,7 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
             faults.add_all(index, table, error)
     _check_distinct(devices, faults)
     faults.raise_if_any()
-    return Fleet(devices=tuple(devices.values()))
+    return tuple(devices.values())
 
 
 def fleet_toml(fleet: Fleet) -> str:
@@ -335,13 +348,13 @@ def fleet_toml(fleet: Fleet) -> str:
 class _Faults:
     """What is wrong with a file, line by line."""
 
-    def __init__(self, path: str, lines: TomlLines) -> None:
-        self._path = path
+    def __init__(self, of: str, lines: TomlLines | None) -> None:
+        self._of = of
         self._lines = lines
         self._found: list[tuple[int, str]] = []
 
     def add(self, place: tuple[str | int, ...], text: str) -> None:
-        self._found.append((self._lines.line_of(place) or 1, text))
+        self._found.append(((self._lines and self._lines.line_of(place)) or 1, text))
 
     def add_all(self, index: int, table: Mapping[str, Any], error: ValidationError) -> None:
         """The faults of one device's table as pydantic found them, one a field."""
@@ -358,12 +371,12 @@ class _Faults:
     def raise_if_any(self) -> None:
         if not self._found:
             return
-        told = [f"line {line}: {text}" for line, text in sorted(self._found)]
+        told = [f"line {line}: {text}" if self._lines else text for line, text in sorted(self._found)]
         if len(told) == 1:
-            raise FleetError(f"the fleet file {self._path}, {told[0]}")
+            raise FleetError(f"{self._of}, {told[0]}")
         more = f"\n  and {len(told) - _MAX_LISTED:,} more" if len(told) > _MAX_LISTED else ""
         listed = "".join(f"\n  {line}" for line in told[:_MAX_LISTED])
-        raise FleetError(f"the fleet file {self._path} has {len(told):,} errors:{listed}{more}")
+        raise FleetError(f"{self._of} has {len(told):,} errors:{listed}{more}")
 
 
 def _known_parts(table: Mapping[str, Any], place: tuple[int | str, ...]) -> tuple[int | str, ...]:

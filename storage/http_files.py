@@ -7,7 +7,7 @@ folder, redirections are not followed, and everything has a limit.
 import asyncio
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -35,7 +35,7 @@ async def get(file_system: Any, url: str, limit: int) -> bytes:
         aiohttp.ClientError: the connection cannot be made, or breaks before the body's end.
     """
     session = await file_system.set_session()
-    async with session.get(_exact(url), allow_redirects=False) as response:
+    async with session.get(_exact(url), **_asked(file_system)) as response:
         _check(response)
         data = bytearray()
         async for chunk in response.content.iter_chunked(256 * 1024):
@@ -52,8 +52,8 @@ async def head(file_system: Any, url: str) -> Info:
         OSError, aiohttp.ClientError: as of :func:`get`.
     """
     session = await file_system.set_session()
-    headers = {"Accept-Encoding": "identity"}  # the size of the file itself is asked for
-    async with session.head(_exact(url), allow_redirects=False, headers=headers) as response:
+    identity = {"Accept-Encoding": "identity"}  # the size of the file itself is asked for
+    async with session.head(_exact(url), **_asked(file_system, identity)) as response:
         _check(response)
         length = response.headers.get("Content-Length", "")
         return {
@@ -135,6 +135,13 @@ def _exact(url: str) -> Any:
     import yarl
 
     return yarl.URL(url, encoded=True)
+
+
+def _asked(file_system: Any, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What goes with a request: the file system's options, among them headers, and no redirection."""
+    options = dict(file_system.kwargs)
+    options["headers"] = {**options.get("headers", {}), **(headers or {})}
+    return options | {"allow_redirects": False}
 
 
 def _check(response: Any) -> None:

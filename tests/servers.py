@@ -229,6 +229,10 @@ def sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer
         started.set()
         await stop.wait()
         server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
     thread.start()
@@ -267,6 +271,9 @@ class _Pages(SimpleHTTPRequestHandler):
             self.send_header("Location", "/")
             self.send_header("Content-Length", "0")
             self.end_headers()
+            return None
+        if self.path.startswith("/closed") and self.headers.get("Authorization") != f"Bearer {SECRET}":
+            self.send_error(401)
             return None
         return super().send_head()
 

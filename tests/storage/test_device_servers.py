@@ -210,6 +210,20 @@ def test_a_wrong_password_is_told_and_not_shown(make_place, kind: str, monkeypat
     assert ("TEST_SECRET is not set" if kind == "s3" else "Permission denied") in str(error.value)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_headers_open_a_closed_folder(http_server: HttpServer, monkeypatch: pytest.MonkeyPatch, nested: bool):
+    write(http_server.folder / "closed", {"a.jpg": b"x"})
+    headers: dict[str, Any] = {"headers": {"Authorization": {"env": "TEST_BEARER"}}}
+    place = Place("http", http_server.url("closed"), {"client_kwargs": headers} if nested else headers)
+    monkeypatch.setenv("TEST_BEARER", "Bearer wrong")
+    with pytest.raises(DeviceError, match=r"cannot be listed: the server answered 401 for .*/closed/; check"):
+        place.storage().list()
+    monkeypatch.setenv("TEST_BEARER", "Bearer testing-secret")
+    storage = place.storage()
+    assert [file.size for file in storage.list().jpegs] == [1]
+    assert storage.read("a.jpg") == b"x"
+
+
 def test_a_host_of_another_key_is_not_spoken_to(make_place, tmp_path: Path):
     import asyncssh
 

@@ -3,6 +3,7 @@
 A path from a device is only ever used to read from that device; it never chooses a place on our side.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,9 +178,19 @@ class DeviceStorage:
             return data
 
     def _check(self, path: str, done: str) -> None:
-        fault = path_fault(path)
+        fault = path_fault(path) or self._link_fault(path)
         if fault:
             raise DeviceError(f"{safe_spelling(path)} of device {self.device.name} is not {done}: {fault}")
+
+    def _link_fault(self, path: str) -> str | None:
+        """On local disk, why a path leads out of the storage by a link among its folders."""
+        if "://" in self.device.storage:
+            return None
+        root = os.path.realpath(self.device.storage)
+        folder = os.path.realpath(os.path.join(root, os.path.dirname(path)))  # noqa: PTH118, PTH120
+        if folder == root or folder.startswith(root.rstrip("/") + "/"):
+            return None
+        return "a folder in its name is a link out of the device's storage"
 
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:

@@ -32,6 +32,8 @@ _SFTP = {
     "keepalive_count_max": 3,
     # sshfs would take any host for the right one; this is asyncssh's own default, ~/.ssh/known_hosts.
     "known_hosts": (),
+    # One name that is not UTF-8 must not hide all others.
+    "sftp_client_kwargs": {"path_errors": "surrogateescape"},
     # A connection that was lost stays lost: it must not be found again by the next run.
     "skip_instance_cache": True,
 }

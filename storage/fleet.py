@@ -67,14 +67,18 @@ def _checked_line(value: str) -> str:
 
 
 def _checked_url(value: str) -> str:
-    if "@" in value and "://" in value:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            raise _wrong("an fsspec URL or a folder") from None
-        if password is not None:
-            expected = 'a URL without one: write it among the options as { env = "NAME" } or { block = "name" }'
-            raise PydanticCustomError("password", "{expected}", {"expected": expected})
+    if "://" not in value:
+        return value
+    try:
+        parts = urlsplit(value)
+        password = parts.password
+    except ValueError:
+        raise PydanticCustomError("url", "{expected}", {"expected": "an fsspec URL or a folder"}) from None
+    if password is not None:
+        expected = 'a URL without one: write it among the options as { env = "NAME" } or { block = "name" }'
+        raise PydanticCustomError("password", "{expected}", {"expected": expected})
+    if parts.scheme in ("http", "https") and (parts.query or parts.fragment):
+        raise PydanticCustomError("query", "{expected}", {"expected": "the address of a folder, without `?` or `#`"})
     return value
 
 
@@ -135,7 +139,7 @@ def _count(value: Any, depth: int) -> int:
 
 
 Line = Annotated[str, AfterValidator(_checked_line)]
-Url = Annotated[str, AfterValidator(_checked_line), AfterValidator(_checked_url)]
+Url = Annotated[str, AfterValidator(_checked_url), AfterValidator(_checked_line)]
 LocalFolder = Annotated[str, AfterValidator(_checked_line), AfterValidator(_checked_folder)]
 Options = Annotated[dict[str, Any], AfterValidator(_checked_options)]
 
@@ -267,7 +271,12 @@ _EXPECTED = {
 }
 
 
-_UNSHOWN = {"secret": "is a secret in plain sight", "password": "holds a password"}
+_UNSHOWN = {
+    "secret": "is a secret in plain sight",
+    "password": "holds a password",
+    "query": "holds a query",
+    "url": "is no URL that can be read",
+}
 """Kinds of faults of which the value found is not repeated."""
 
 

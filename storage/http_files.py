@@ -15,6 +15,11 @@ MAX_PAGE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_FOLDERS = 100_000
 
+
+class AnswerError(OSError):
+    """The server is there, and does not give this file."""
+
+
 _LINK = re.compile(r"""<a\s[^>]{0,2000}?href\s*=\s*(?:"([^"]{1,8000})"|'([^']{1,8000})')""", re.IGNORECASE)
 _REQUESTS = 16  # at once
 
@@ -31,7 +36,7 @@ async def get(file_system: Any, url: str, limit: int) -> bytes:
 
     Raises:
         FileNotFoundError: the server says so.
-        OSError: it answers with another status than 200.
+        AnswerError: it answers with another status than 200.
         aiohttp.ClientError: the connection cannot be made, or breaks before the body's end.
     """
     session = await file_system.set_session()
@@ -49,16 +54,18 @@ async def head(file_system: Any, url: str) -> Info:
     """Size, time and ETag of a file, as fsspec's ``info`` has them.
 
     Raises:
-        OSError, aiohttp.ClientError: as of :func:`get`.
+        OSError, aiohttp.ClientError: as of :func:`get`; the server does not say the size.
     """
     session = await file_system.set_session()
     identity = {"Accept-Encoding": "identity"}  # the size of the file itself is asked for
     async with session.head(_exact(url), **_asked(file_system, identity)) as response:
         _check(response)
         length = response.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdecimal() or len(length) > 15:
+            raise AnswerError(f"the server does not say the size of {response.url}")
         return {
             "type": "file",
-            "size": int(length) if length.isdecimal() and len(length) < 16 else None,
+            "size": int(length),
             "ETag": response.headers.get("ETag"),
             "Last-Modified": response.headers.get("Last-Modified"),
         }
@@ -122,6 +129,8 @@ async def tree(file_system: Any, root: str, wanted: Callable[[str], bool], limit
                 return path, await head(file_system, address(root, path))
             except FileNotFoundError:
                 return None  # gone since
+            except AnswerError:
+                return path, {"type": "file", "size": 0}  # reading it says what is wrong; the others go on
 
     found = {}
     for start in range(0, len(files), 1_000):
@@ -149,4 +158,4 @@ def _check(response: Any) -> None:
         raise FileNotFoundError(f"{response.url} is not there (404)")
     if response.status != 200:
         moved = ": give the address that it is moved to" if 300 <= response.status < 400 else ""
-        raise OSError(f"the server answered {response.status} for {response.url}{moved}")
+        raise AnswerError(f"the server answered {response.status} for {response.url}{moved}")

@@ -275,7 +275,14 @@ class _Pages(SimpleHTTPRequestHandler):
         if self.path.startswith("/closed") and self.headers.get("Authorization") != f"Bearer {SECRET}":
             self.send_error(401)
             return None
+        if "forbidden" in self.path:
+            self.send_error(403)
+            return None
         return super().send_head()
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword != "Content-Length" or "sizeless" not in self.path:
+            super().send_header(keyword, value)
 
     def end_headers(self) -> None:
         file = Path(self.translate_path(self.path))

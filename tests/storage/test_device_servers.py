@@ -224,6 +224,36 @@ def test_headers_open_a_closed_folder(http_server: HttpServer, monkeypatch: pyte
     assert storage.read("a.jpg") == b"x"
 
 
+def test_one_file_that_http_does_not_give_hides_no_other(make_place):
+    storage = make_place("http", {"a.jpg": b"x", "forbidden.jpg": b"y", "sizeless.jpg": b"z"}).storage()
+    listed = {file.path: file.size for file in storage.list().jpegs}
+    assert listed == {"a.jpg": 1, "forbidden.jpg": 0, "sizeless.jpg": 0}
+    with pytest.raises(DeviceError, match="the server answered 403 for"):
+        storage.read("forbidden.jpg")
+    with pytest.raises(DeviceError, match="the server does not say the size of"):
+        storage.read("sizeless.jpg")
+
+
+@pytest.mark.parametrize("kind", ["local", "sftp"])
+def test_a_name_that_is_not_utf8_hides_no_other(make_place, tmp_path: Path, sftp_server: SftpServer, kind: str):
+    place = make_place(kind, {"a.jpg": b"x"})
+    folder = Path(place.url) if kind == "local" else sftp_server.folder / place.url.rsplit("/", 1)[1]
+    (folder / "\udcff.jpg").write_bytes(b"y")
+    storage = place.storage()
+    assert sorted(file.path for file in storage.list().jpegs) == ["a.jpg", "\udcff.jpg"]
+    with pytest.raises(DeviceError, match=r"\\udcff\.jpg of device cam is not read: its name holds"):
+        storage.read("\udcff.jpg")
+
+
+def test_a_host_that_nobody_vouches_for_is_not_spoken_to(make_place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = make_place("sftp", {"a.jpg": b"x"})
+    del place.options["known_hosts"]
+    with pytest.raises(DeviceError, match=r"cannot be listed: .*[Hh]ost key"):
+        place.storage().list()
+    assert len(place.storage(known_hosts=False).list().jpegs) == 1
+
+
 def test_a_host_of_another_key_is_not_spoken_to(make_place, tmp_path: Path):
     import asyncssh
 

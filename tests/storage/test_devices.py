@@ -130,6 +130,25 @@ def test_files_are_moved_and_deleted_within_the_storage(tmp_path: Path):
         storage.move("a.jpg", "done")
 
 
+def test_a_link_among_the_folders_leads_nowhere(tmp_path: Path):
+    folder, out = tmp_path / "storage", tmp_path / "out"
+    for place in (folder / "sub", out):
+        place.mkdir(parents=True)
+        (place / "a.jpg").write_bytes(b"x")
+    (folder / "done").symlink_to(out)
+    storage = storage_at(folder)
+    with pytest.raises(
+        DeviceError, match="is not moved to: a folder in its name is a link out of the device's storage"
+    ):
+        storage.move("sub/a.jpg", "done")
+    for act, done in ((storage.read, "read"), (storage.delete, "deleted")):
+        with pytest.raises(DeviceError, match=f"is not {done}: a folder in its name is a link out of"):
+            act("done/a.jpg")
+    assert (out / "a.jpg").exists()
+    (folder / "inner").symlink_to(folder / "sub")
+    assert storage.read("inner/a.jpg") == b"x"
+
+
 def test_secrets_are_asked_for_where_the_storage_is_opened_and_not_before(monkeypatch: pytest.MonkeyPatch):
     asked = []
 

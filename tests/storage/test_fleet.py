@@ -114,6 +114,14 @@ x = [
         (table(name=f'"{"a" * 64}"'), "line 2: device[0].name"),
         (table(home='"s3://x"'), "line 5: device[0].home is 's3://x', expected a local folder"),
         (table(storage='"sftp://u:p@h/x"'), "line 3: device[0].storage holds a password, expected a URL without one"),
+        (
+            table(storage='"https://h/x?sig=1"'),
+            "line 3: device[0].storage holds a query, expected the address of a fol",
+        ),
+        (
+            table(storage='"sftp://u:p@[h/x"'),
+            "line 3: device[0].storage is no URL that can be read, expected an fsspec",
+        ),
         (table(after='"burn"'), 'line 6: device[0].after is \'burn\', expected "keep", "move" or "delete"'),
         (table(limit="0"), "line 6: device[0].limit is 0, expected a whole number, 1 or more"),
         (table(limit="true"), "line 6: device[0].limit is True, expected a whole number"),

@@ -69,7 +69,8 @@ class Listing:
 
     Attributes:
         jpegs: ``.jpg`` and ``.jpeg`` files (in any case), oldest first.
-        others: files that may hold labels (``.json``, ``.txt``, ``.xml``), by path.
+        others: files that may hold labels, by path: ``.json``, ``.txt`` and ``.xml``, and what ``labels`` of the device
+            names.
     """
 
     jpegs: tuple[DeviceFile, ...]
@@ -98,7 +99,7 @@ class DeviceStorage:
         """
         try:
             with self._errors("listed"):
-                found = self._folder.tree(_is_listed)
+                found = self._folder.tree(self._is_listed)
         except DeviceError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 raise DeviceError(
@@ -166,6 +167,9 @@ class DeviceStorage:
         self._check(path, "deleted")
         with self._errors(f"written: {safe_spelling(path)}"):
             self._folder.delete([path])
+
+    def _is_listed(self, path: str) -> bool:
+        return path.lower().endswith(_LISTED) or path in (self.device.labels.path, self.device.labels.classes)
 
     def _read(self, path: str, limit: int) -> bytes:
         file = self.stat(path)
@@ -238,7 +242,3 @@ def _etag(value: Any) -> str | None:
         return None
     plain = value.removeprefix("W/").strip('"')[:100]
     return plain if plain and plain.isprintable() and " " not in plain else None
-
-
-def _is_listed(path: str) -> bool:
-    return path.lower().endswith(_LISTED)

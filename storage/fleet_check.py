@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rinr.frames import ImageError, open_jpeg
+from rinr.frames import ImageError, check_jpeg
 from rinr.labels import LabelError, parse_coco
+from rinr.voc import parse_voc
+from rinr.yolo import parse_classes, parse_yolo
 from storage.credentials import CredentialError, Secrets, environment, resolve
 from storage.device_paths import safe_spelling
 from storage.devices import DeviceError, DeviceStorage, Listing, time_of
@@ -27,6 +29,8 @@ SKEW = timedelta(seconds=60)
 """By how much a device's clock may be off."""
 
 _AT_ONCE = 16
+_LABEL_SAMPLES = 20  # files of one picture that are read
+_ANY_SIZE = (1_000, 1_000)  # pixels; whether a YOLO file can be read does not depend on it
 _MAX_TEXT = 1_000  # characters of one finding
 _PROBE = ".rinr-probe-"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp", "http": "http", "https": "http"}
@@ -216,7 +220,7 @@ class _Trial:
             return
         sample = next((file for file in reversed(regular) if file.modified <= settled), regular[0])
         try:
-            open_jpeg(storage.read(sample.path))
+            check_jpeg(storage.read(sample.path))
         except DeviceError as error:
             self.wrong("storage", str(error))
         except ImageError as error:
@@ -232,14 +236,35 @@ class _Trial:
         suffix = ".txt" if place.format == "yolo" else ".xml"
         below = f"{place.path}/" if place.path else ""
         found = [path for path in listing.others if path.startswith(below) and path.endswith(suffix)]
-        if place.format == "yolo" and isinstance(place.classes, str):
+        classes: Sequence[str] = ()
+        if place.format == "yolo":
             found = [path for path in found if path != place.classes]
-            if place.classes not in listing.others:
-                self.wrong("labels", f"the file of class names {place.classes} is not there; put it into the storage")
+            classes = self._try_classes(storage, listing)
         self.labels = f"{place.format}: {len(found):,} {suffix} files"
+        for path in found[:_LABEL_SAMPLES] if classes or place.format == "voc" else ():
+            try:
+                data = storage.read_label(path)
+                _ = parse_voc(data) if place.format == "voc" else parse_yolo(data, classes, _ANY_SIZE)
+            except (DeviceError, LabelError) as error:
+                self.wrong("labels", f"{safe_spelling(path)}: {error}")
+                break
         if not found:
             where = f"the folder {place.path}" if place.path else "its storage"
             self.wrong("labels", f"no {suffix} file is in {where}; check `labels`, or put the labels there")
+
+    def _try_classes(self, storage: DeviceStorage, listing: Listing) -> Sequence[str]:
+        """The names of YOLO's classes; none where they cannot be read."""
+        classes = self.device.labels.classes or ()
+        if not isinstance(classes, str):
+            return classes
+        if classes not in listing.others:
+            self.wrong("labels", f"the file of class names {classes} is not there; put it into the storage")
+            return ()
+        try:
+            return parse_classes(storage.read_label(classes))
+        except (DeviceError, LabelError) as error:
+            self.wrong("labels", f"{classes}: {error}")
+            return ()
 
     def _try_coco(self, storage: DeviceStorage, listing: Listing) -> None:
         path = self.device.labels.path

@@ -20,7 +20,8 @@ class AnswerError(OSError):
     """The server is there, and does not give this file."""
 
 
-_LINK = re.compile(r"""<a\s[^>]{0,2000}?href\s*=\s*(?:"([^"]{1,8000})"|'([^']{1,8000})')""", re.IGNORECASE)
+# No repetition may run over the beginning of another link: of a page that lies, the time stays linear in its bytes.
+_LINK = re.compile(r"""<a\s[^<>]{0,500}?href\s{0,9}=\s{0,9}(?:"([^"<>]{1,8000})"|'([^'<>]{1,8000})')""", re.IGNORECASE)
 _REQUESTS = 16  # at once
 
 Info = dict[str, Any]
@@ -81,6 +82,11 @@ async def names(file_system: Any, url: str) -> list[str]:
     page = await get(file_system, folder, MAX_PAGE_BYTES)
     if len(page) > MAX_PAGE_BYTES:
         raise OSError(f"the listing {folder} has more than {MAX_PAGE_BYTES:,} bytes")
+    return await asyncio.to_thread(links, folder, page)  # the loop serves all file systems
+
+
+def links(folder: str, page: bytes) -> list[str]:
+    """The names to which a folder's page links directly in the folder."""
     base = urlsplit(folder)
     found: dict[str, None] = {}
     for match in _LINK.finditer(page.decode(errors="replace")):

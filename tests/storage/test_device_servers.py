@@ -16,6 +16,7 @@ import pytest
 from storage.devices import DeviceError, DeviceStorage, path_fault
 from storage.fleet import Device
 from storage.folder import Folder
+from storage.http_files import links
 from storage.inbox import Inbox, InboxError
 from tests.servers import PASSWORD, FaultProxy, HttpServer, S3Server, SftpServer, closed_port
 from tests.storage.examples import jpeg
@@ -150,12 +151,33 @@ def test_links_behind_sftp_are_links(make_place, sftp_server: SftpServer):
 
 
 def test_a_page_of_links_out_of_the_folder_leads_nowhere(make_place):
-    out = ["../x.jpg", "/y.jpg", "http://127.0.0.1:1/z.jpg", "b.jpg?x=1", "sub/c.jpg", "%2e%2e/d.jpg", "//", "http://["]
-    page = "".join(f'<a href="{link}">x</a>' for link in ["a.jpg", *out, "sub/", ".", "./", "", "e%0a.jpg", "%ff.jpg"])
+    beyond = [
+        "../x.jpg",
+        "/y.jpg",
+        "http://127.0.0.1:1/z.jpg",
+        "b.jpg?x=1",
+        "sub/c.jpg",
+        "%2e%2e/d.jpg",
+        "//",
+        "http://[",
+    ]
+    page = "".join(
+        f'<a href="{link}">x</a>' for link in ["a.jpg", *beyond, "sub/", ".", "./", "", "e%0a.jpg", "%ff.jpg"]
+    )
     files = {"index.html": page.encode(), "a.jpg": b"x", "sub/c.jpg": b"x", "x.jpg": b"x", "e\n.jpg": b"x"}
     listed = {file.path for file in make_place("http", files).storage().list().jpegs}
     assert listed == {"a.jpg", "sub/c.jpg", "e\n.jpg"}
     assert [path for path in listed if path_fault(path)] == ["e\n.jpg"]
+
+
+@pytest.mark.parametrize(
+    "piece", ["<a ", "<a href=", '<a href="', "<a href='x\" ", "<a href ", "<a " + "x" * 499, '<a href="' + "x" * 7_999]
+)
+def test_a_page_made_to_take_long_takes_no_longer(piece: str):
+    page = (piece * (4_000_000 // len(piece))).encode()
+    began = time.monotonic()
+    assert links("http://h/x/", page) == []
+    assert time.monotonic() - began < 60
 
 
 def test_http_is_not_written(make_place):

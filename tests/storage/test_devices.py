@@ -8,7 +8,7 @@ import pytest
 
 from storage.credentials import CredentialError, Reference
 from storage.devices import DeviceError, DeviceFile, DeviceStorage, path_fault, safe_spelling
-from storage.fleet import Device
+from storage.fleet import Device, LabelsPlace
 from tests.storage.examples import coco, jpeg
 
 
@@ -96,6 +96,13 @@ def test_label_files_are_listed_beside_the_pictures(tmp_path: Path):
     assert sorted(listing.others) == sorted(names)
     assert listing.others["a.txt"] == storage.stat("a.txt")
     assert storage.read_label("sub/b.xml") == b"sub/b.xml"
+
+
+def test_files_that_the_fleet_names_are_listed_whatever_their_ending(tmp_path: Path):
+    for name in ("obj.names", "other.names"):
+        (tmp_path / name).write_bytes(b"boat")
+    labels = LabelsPlace(format="yolo", classes="obj.names")
+    assert list(storage_at(tmp_path, labels=labels).list().others) == ["obj.names"]
 
 
 def test_the_oldest_come_first(tmp_path: Path):

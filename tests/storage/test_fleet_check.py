@@ -73,7 +73,8 @@ def test_what_is_wrong(make_device: MakeDevice, changes: dict, files: dict[str, 
 
 
 def test_labels_of_other_formats(make_device: MakeDevice):
-    files = {"a.jpg": jpeg(1), "labels/a.txt": b"", "classes.txt": b"x\n", "labels/a.xml": b""}
+    voc = b"<annotation><size><width>64</width><height>48</height></size></annotation>"
+    files = {"a.jpg": jpeg(1), "labels/a.txt": b"0 .5 .5 1 1\n", "classes.txt": b"x\n", "labels/a.xml": voc}
     device = make_device("cam", files)
     for place, told in (
         (LabelsPlace(format="yolo", path="labels", classes="classes.txt"), "yolo: 1 .txt files"),
@@ -81,6 +82,26 @@ def test_labels_of_other_formats(make_device: MakeDevice):
     ):
         check = check_device(device.model_copy(update={"labels": place}))
         assert (check.labels, check.findings) == (told, ())
+
+
+@pytest.mark.parametrize(
+    ("place", "files", "what"),
+    [
+        (
+            LabelsPlace(format="yolo", path="", classes=("x",)),
+            {"a.txt": b"1 .5 .5 1 1"},
+            "a.txt: line 1: class is 1, but",
+        ),
+        (LabelsPlace(format="yolo", path="", classes="c.txt"), {"c.txt": b"x\n\ny"}, "c.txt: line 2"),
+        (LabelsPlace(format="voc", path="xml"), {"xml/a.xml": b"<annotation>"}, "xml/a.xml: "),
+    ],
+)
+def test_labels_that_cannot_be_read(make_device: MakeDevice, place: LabelsPlace, files: dict, what: str):
+    device = make_device("cam", GOOD | {"b.txt": b""} if place.format == "yolo" else GOOD)
+    for path, data in files.items():
+        Path(device.storage, path).parent.mkdir(exist_ok=True)
+        Path(device.storage, path).write_bytes(data)
+    assert what in findings(check_device(device.model_copy(update={"labels": place})))["labels"]
 
 
 def test_clocks(make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):

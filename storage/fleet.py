@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from rinr.folders import LABELS_FILE
 from storage.credentials import reference_of
-from storage.device_paths import path_fault
+from storage.device_paths import path_fault, safe_spelling
 from storage.toml_lines import TomlLines, toml_lines
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -92,11 +92,11 @@ def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
     if _count(options, 0) > _MAX_OPTIONS:
         raise _wrong(f"at most {_MAX_OPTIONS} options in all")
     for key, value in options.items():
-        _check_option(key, value, key)
+        _check_option(key, value, (key,))
     return options
 
 
-def _check_option(key: str, value: Any, where: str) -> None:
+def _check_option(key: str, value: Any, where: tuple[str | int, ...]) -> None:
     try:
         if reference_of(value):
             return
@@ -113,10 +113,10 @@ def _check_option(key: str, value: Any, where: str) -> None:
         raise PydanticCustomError("secret", "{expected}", {"expected": expected, "at": where})
     if isinstance(value, Mapping):
         for name, item in value.items():
-            _check_option(name, item, f"{where}.{name}")
+            _check_option(name, item, (*where, name))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_option(key, item, f"{where}.{index}")
+            _check_option(key, item, (*where, index))
     elif not (
         (is_text and len(value) <= 10 * _MAX_TEXT)
         or isinstance(value, bool)
@@ -178,10 +178,10 @@ class LabelsPlace(_Table):
     @model_validator(mode="after")
     def _plain(self) -> "LabelsPlace":
         if self.format == "coco" and not self.path:
-            raise PydanticCustomError("wrong", "{expected}", {"expected": "the name of a COCO file", "at": "path"})
+            raise PydanticCustomError("wrong", "{expected}", {"expected": "the name of a COCO file", "at": ("path",)})
         if self.path and path_fault(self.path):
             expected = "a plain path within the device's storage"
-            raise PydanticCustomError("wrong", "{expected}", {"expected": expected, "at": "path"})
+            raise PydanticCustomError("wrong", "{expected}", {"expected": expected, "at": ("path",)})
         fault = None
         if self.format != "yolo":
             fault = "nothing: only the format yolo has it" if self.classes is not None else None
@@ -190,7 +190,7 @@ class LabelsPlace(_Table):
         elif not self.classes or len(self.classes) > _MAX_CLASSES or not all(map(_is_label, self.classes)):
             fault = f"1 to {_MAX_CLASSES:,} names, each printable and at most 100 bytes of UTF-8"
         if fault:
-            raise PydanticCustomError("wrong", "{expected}", {"expected": fault, "at": "classes"})
+            raise PydanticCustomError("wrong", "{expected}", {"expected": fault, "at": ("classes",)})
         return self
 
 
@@ -321,7 +321,7 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
     faults = _Faults(f"the fleet file {path}", lines)
     for key in document:
         if key != "device":
-            faults.add((key,), f"`{key[:60]}` is not known, expected `[[device]]` tables only")
+            faults.add((key,), f"`{safe_spelling(key[:60])}` is not known, expected `[[device]]` tables only")
     return Fleet(devices=_devices(tables, faults, base))
 
 
@@ -369,10 +369,9 @@ class _Faults:
         """The faults of one device's table as pydantic found them, one a field."""
         told = set()
         for fault in error.errors(include_url=False):
-            path = tuple(part for part in fault["loc"] if part in _known_parts(table, fault["loc"]))
-            at = (fault.get("ctx") or {}).get("at")
-            path += tuple(int(part) if part.isdigit() else part for part in at.split(".")) if at else ()
-            path = path or fault["loc"][:1]
+            # Of a union, pydantic adds which branch it tried.
+            path = fault["loc"][: 2 if fault["loc"][0] == "labels" else 1]
+            path += (fault.get("ctx") or {}).get("at", ())
             if path not in told:
                 told.add(path)
                 self.add(("device", index, *path), _sentence(index, table, path, fault))
@@ -388,14 +387,8 @@ class _Faults:
         raise FleetError(f"{self._of} has {len(told):,} errors:{listed}{more}")
 
 
-def _known_parts(table: Mapping[str, Any], place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    # Of a union pydantic adds which branch it tried: what stands in no table and is no field is left out.
-    depth = 2 if place[0] == "labels" else 1
-    return place[:depth]
-
-
 def _sentence(index: int, table: Mapping[str, Any], path: tuple[int | str, ...], fault: Any) -> str:
-    name = f"device[{index}]" + "".join(f"[{p}]" if isinstance(p, int) else f".{str(p)[:60]}" for p in path)
+    name = f"device[{index}]" + "".join(f"[{p}]" if isinstance(p, int) else f".{safe_spelling(p[:60])}" for p in path)
     kind = fault["type"]
     if kind == "extra_forbidden":
         fields = LabelsPlace.model_fields if path[0] == "labels" else Device.model_fields
@@ -415,6 +408,10 @@ def _sentence(index: int, table: Mapping[str, Any], path: tuple[int | str, ...],
         except (KeyError, IndexError, TypeError):
             value = fault["input"]
             break
+    if isinstance(value, Mapping):  # what is in it may be secret
+        return (
+            f"{name} is a table of {safe_spelling(', '.join(map(str, value))[:60]) or 'nothing'}, expected {expected}"
+        )
     return f"{name} is {_cut(value)}, expected {expected}"
 
 

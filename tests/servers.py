@@ -5,6 +5,7 @@ Import the fixtures into a room's ``conftest.py``; they live as long as the sess
 
 import asyncio
 import itertools
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import fsspec
 import pytest
 
 KEY, SECRET = "testing-key", "testing-secret"
+_METHODS = (b"GET", b"HEAD", b"PUT", b"POST", b"DELETE")
 USER, PASSWORD = "cam", "testing-password"
 
 
@@ -38,6 +40,7 @@ class FaultProxy:
         delay: seconds before each piece that comes from the server is passed on.
         cut_after: bytes from the server after which both connections are cut, hard.
         silent: nothing that comes from the server is passed on; the connection stays open.
+        failing: share of HTTP requests that are answered with 503 and do not reach the server, at random from ``seed``.
         refusal: answered in place of the server, by HTTP method: ``{b"PUT": b"HTTP/1.1 507 ..."}``.
     """
 
@@ -46,10 +49,13 @@ class FaultProxy:
     cut_after: int | None = None
     silent: bool = False
     refusal: dict[bytes, bytes] = field(default_factory=dict)
+    failing: float = 0.0
+    seed: int = 0
     port: int = 0
 
     def __enter__(self) -> "FaultProxy":
         self._loop = asyncio.new_event_loop()
+        self._random = random.Random(self.seed)
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
         self._thread.start()
@@ -91,7 +97,10 @@ class FaultProxy:
 
     async def _there(self, reader: Any, writer: Any, far_writer: Any) -> None:
         while data := await reader.read(65536):
-            answer = self.refusal.get(data.split(b" ", 1)[0])
+            method = data.split(b" ", 1)[0]
+            answer = self.refusal.get(method)
+            if method in _METHODS and self._random.random() < self.failing:
+                answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             if answer:
                 writer.write(answer)
                 await writer.drain()

@@ -22,8 +22,8 @@ from rich.progress import (
 OK, FAILED, USAGE, SOME_REFUSED = 0, 1, 2, 3
 EXIT_CODES = "Exit codes: 0 all done; 1 failed; 2 wrong usage; 3 done, but some files were refused."
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 _SAFE_STEM = re.compile(r"[A-Za-z0-9._-]{1,100}")
 

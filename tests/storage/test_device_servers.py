@@ -360,6 +360,20 @@ def test_refusing_a_server_that_sends_elsewhere_is_not_followed(http_server: Htt
         Place("http", http_server.url("moved/"), {}, http_server.port).storage().list()
 
 
+def test_refusing_s3_that_fails_now_and_then_is_asked_again(make_place, proxies: ExitStack):
+    """A third of all requests fail, and some twice: what fails for good is an error, and nothing is read wrong."""
+    place = make_place("s3", {"a.jpg": LARGE})
+    proxy = proxies.enter_context(FaultProxy(place.port, failing=0.35, seed=1))
+    came, failed = 0, 0
+    for _ in range(6):
+        try:
+            assert place.storage(proxy.port).read("a.jpg") == LARGE
+            came += 1
+        except DeviceError:
+            failed += 1
+    assert came > failed
+
+
 FULL = b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: %d\r\nContent-Type: application/xml\r\n\r\n%s"
 QUOTA = b"<Error><Code>XMinioStorageFull</Code><Message>Storage has reached its minimum free space</Message></Error>"
 

@@ -142,7 +142,10 @@ x = [
         (table(storage_options="[1]"), "line 6: device[0].storage_options is no table, expected a table of options"),
         (table(storage_options="{ x = inf }"), "line 6: device[0].storage_options.x is inf, expected text, a finite"),
         (table(storage_options="{ x = 1979-05-27 }"), "device[0].storage_options.x is datetime.date(1979, 5, 27"),
-        (table(storage_options='{ x = { env = "a b" } }'), "device[0].storage_options.x is {'env': 'a b'}, expected {"),
+        (
+            table(storage_options='{ x = { env = "a b" } }'),
+            "device[0].storage_options.x is a table of env, expected { env",
+        ),
         (table(storage_options='{ x = { env = "A", y = 1 } }'), 'expected { env = "NAME" } with the name'),
         (table() + SUB_TABLE, "line 12: device[0].storage_options.x[1] is inf, expected text, a finite number"),
         (table() + table(storage='"t"', inbox='"j"', home='"g"'), "line 7: device[1].name is 'a', as in device[0]"),
@@ -175,6 +178,13 @@ def test_a_secret_in_plain_sight_is_refused_and_not_shown(tmp_path: Path, key: s
 def test_secrets_are_not_shown_with_other_errors(tmp_path: Path):
     told = message(tmp_path, table(storage='"sftp://u:hunter2@h/x"', inbox_options='"password=hunter2"', home="7"))
     assert "3 errors" in told
+    assert "hunter2" not in told
+    for options in (
+        '{ "a.b" = inf, secret = "hunter2" }',
+        '{ x = { env = "A", password = "hunter2" } }',
+        "{ many = [" + "1," * 300 + '], secret = "hunter2" }',
+    ):
+        assert "hunter2" not in message(tmp_path, table(storage_options=options))
     assert "sftp" not in told
     assert "line 5: device[0].home is 7" in told
 
@@ -199,6 +209,9 @@ def test_what_was_found_is_cut_and_escaped(tmp_path: Path):
     told = message(tmp_path, table(name='"' + "x" * 500_000 + '"')).removeprefix(f"the fleet file {tmp_path}")
     assert len(told) < 300
     assert message(tmp_path, table(name=r'"\u001b[31m\u202e"')).isprintable()
+    assert message(tmp_path, table(**{r'"\u001b[31m"': "1"})).isprintable()
+    assert message(tmp_path, table(storage_options=r'{ "\u001b[31m" = inf }')).isprintable()
+    assert message(tmp_path, r'"\u001b[31m" = 1' + "\n" + table()).isprintable()
     assert message(tmp_path, table(**{"colour" * 50_000: "1"})).count("colour") < 20
 
 

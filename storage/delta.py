@@ -1,4 +1,4 @@
-"""One Delta table, held open: refreshed before each use, scanned through its snapshot, appended to, rewritten sorted.
+"""One Delta table, held open: refreshed before each use, scanned through its snapshot, appended to.
 
 What a handle learnt about a snapshot (its files, what range of keys each holds, the footers that were read) is kept
 until the snapshot changes: of a table of a million rows, one row is then found in a few milliseconds.
@@ -6,7 +6,7 @@ until the snapshot changes: of a table of a million rows, one row is then found 
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,19 +28,14 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, RemoveAction
 
 from storage.tables import Layout
 
 ROW_GROUP = 512
 """Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
 
-FILE_BYTES = 64 * 1024 * 1024
-"""Bytes of a file that a rewrite aims at."""
-
 _RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
-
-_SORT_BYTES = 256 * 1024 * 1024  # of memory, before a rewrite sorts through temporary files
-_SMALL = FILE_BYTES // 8
 
 
 @dataclass(frozen=True)
@@ -94,6 +89,13 @@ class Table:
     def newest(self) -> datetime | None:
         """No row's order column is later than this; ``None`` without rows, or where no file says."""
         return self._newest
+
+    @property
+    def file_system(self) -> pa_fs.FileSystem:
+        """Arrow's file system, rooted in the table's folder."""
+        if self._file_system is None:
+            self._file_system = _file_system(self.url, cast(DeltaTable, self._delta))
+        return self._file_system
 
     def refresh(self, *, anew: bool = False) -> bool:
         """Look at the table as it is now.
@@ -154,16 +156,18 @@ class Table:
         Not deltalake's own: its datasets take a column without statistics in the log for one without values, so that a
         filter on it silently finds nothing; and its file system, written in Python, may abort the process at its end.
         """
-        chosen = [file for file in self._files if files is None or file.path in files]
+        chosen = [fragment for file, fragment in self.fragments() if files is None or file.path in files]
+        return ds.FileSystemDataset(chosen, self.layout.schema, ds.ParquetFileFormat())
+
+    def fragments(self) -> Iterator[tuple[DataFile, ds.Fragment]]:
+        """The files of the snapshot as pyarrow has them; what was read of their footers stays known."""
         format = ds.ParquetFileFormat()
-        if self._file_system is None and self._delta is not None:
-            self._file_system = _file_system(self.url, self._delta)
-        for file in chosen:
+        for file in self._files:
             if file.path not in self._fragments:
                 self._fragments[file.path] = format.make_fragment(
-                    file.path, self._file_system, partition_expression=self._range(file)
+                    file.path, self.file_system, partition_expression=self._range(file)
                 )
-        return ds.FileSystemDataset([self._fragments[file.path] for file in chosen], self.layout.schema, format)
+            yield file, self._fragments[file.path]
 
     def append(self, rows: pa.Table, transaction: str) -> bool:
         """Append rows to the snapshot last refreshed to, in one commit.
@@ -191,34 +195,33 @@ class Table:
             return False
         return True
 
-    def loose(self) -> int:
-        """Files that a rewrite would do good: small ones, and those whose range of keys overlaps that of another."""
-        if len(self._files) < 2:
-            return 0
-        loose = {file.path for file in self._files if file.bytes < _SMALL}
-        ranged = sorted((file for file in self._files if file.low is not None), key=lambda file: cast(str, file.low))
-        reach = None
-        for file in ranged:
-            if reach is not None and cast(str, file.low) <= cast(str, reach.high):
-                loose |= {file.path, reach.path}
-            if reach is None or cast(str, file.high) > cast(str, reach.high):
-                reach = file
-        return len(loose)
+    def schema(self) -> pa.Schema:
+        """Of the table itself, which may be older than the layout, or hold columns that others added."""
+        return pa.schema(cast(DeltaTable, self._delta).schema().to_arrow())
 
-    def rewrite(self) -> bool:
-        """Sort all rows by the layout's probe column into files of disjoint ranges.
+    def exchange(self, actions: Sequence[AddAction | RemoveAction], transaction: str) -> bool:
+        """Put files in the place of others that hold the same rows, in one commit; rows appended meanwhile stay.
 
-        Appends may go on meanwhile. The replaced files stay for readers of earlier snapshots, until a vacuum.
+        Args:
+            actions: the files to add and to remove.
+            transaction: of two that look at the same snapshot and name the same transaction, one is refused.
 
         Returns:
-            False where another rewrite came first.
+            False where one of the files was replaced by others since; nothing is changed then.
         """
+        self.refresh()
+        if not {file.path for file in self._files}.issuperset(
+            action.path for action in actions if isinstance(action, RemoveAction)
+        ):
+            return False
+        delta = cast(DeltaTable, self._delta)
+        number = (delta.transaction_version(transaction) or 0) + 1
         try:
-            cast(DeltaTable, self._delta).optimize.z_order(
-                [self.layout.probe],  # of one column, the Z-order is its plain order
-                target_size=FILE_BYTES,
-                max_spill_size=_SORT_BYTES,
-                writer_properties=writer_properties(self.layout),
+            delta.create_write_transaction(
+                list(actions),
+                mode="append",  # said of the actions: what is removed stands among them
+                schema=delta.schema(),
+                commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
             )
         except CommitFailedError:
             return False
@@ -292,9 +295,14 @@ def writer_properties(layout: Layout) -> WriterProperties:
         column_properties={
             field.name: bare if pa.types.is_binary(field.type) else unique
             for field in layout.schema
-            if pa.types.is_binary(field.type) or field.name in ("image_id", "labels_id")
+            if pa.types.is_binary(field.type) or is_hash(field.name)
         },
     )
+
+
+def is_hash(column: str) -> bool:
+    """Whether a column holds a hash a row."""
+    return column in ("image_id", "labels_id")
 
 
 def _remove_unfinished(delta: DeltaTable, keep: timedelta) -> int:

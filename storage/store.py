@@ -23,6 +23,7 @@ from deltalake.exceptions import DeltaError
 from fsspec.implementations.local import LocalFileSystem
 
 from rinr.codec.encoded import EncodedImage
+from storage import compaction
 from storage.delta import Table
 from storage.keys import KeyIndex, fingerprints, held
 from storage.tables import (
@@ -257,10 +258,10 @@ class Store:
         with self._errors("written"):
             for layout in LAYOUTS:
                 table = Table(self.table_url(layout.name), layout)  # of its own: appends through this handle go on
-                if not table.refresh() or table.loose() < max(loose, 1):
+                if not table.refresh() or compaction.loose(table.files) < max(loose, 1):
                     continue
                 before = len(table.files)
-                if table.rewrite():
+                if compaction.compact(table):
                     table.checkpoint()
                     table.refresh()
                     rewrites.append(Rewrite(layout.name, before, len(table.files)))

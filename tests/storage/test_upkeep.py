@@ -177,7 +177,7 @@ class TestCompaction:
     def test_images_of_several_files_are_sorted_into_disjoint_ranges(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("storage.delta.FILE_BYTES", 20_000)
+        monkeypatch.setattr("storage.compaction.FILE_BYTES", 20_000)
         for start in range(0, 1200, 600):
             store.append([encoded_image(n) for n in range(start, start + 600)])
         store.compact(loose=2)

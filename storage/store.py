@@ -6,32 +6,29 @@ compaction replaced or that a refused commit left behind.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any
 
 import fsspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pa_fs
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 from fsspec.implementations.local import LocalFileSystem
 
 from rinr.codec.encoded import EncodedImage
-from rinr.metrics import mean_db
+from storage.delta import Table
+from storage.keys import KeyIndex, fingerprints, held
 from storage.tables import (
     DELIVERIES,
     IMAGES,
+    LAYOUTS,
     QUARANTINE,
     SOURCES,
     Delivery,
@@ -47,12 +44,18 @@ from storage.tables import (
     source_row,
 )
 
-ROW_GROUP = 512
-"""Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
+LOOSE_FILES = 16
+"""Files that lie small or unsorted before a table is rewritten: a rewrite costs the whole table."""
+
+KEEP = timedelta(days=7)
+"""How long what was replaced is kept: for readers that are at it, and to read the store as it was."""
+
+LEAST_KEPT = timedelta(hours=1)
+"""Below it, a vacuum could take a file that a writer is about to commit."""
 
 _ATTEMPTS = 60
 _LONGEST_PAUSE = 0.5  # seconds
-
+_FEW_ROWS = 4_096  # of a file that is not looked up by its row groups' statistics
 
 Row = EncodedImage | Source | Refusal | Delivery
 """What can be appended."""
@@ -69,8 +72,26 @@ class StoreError(RuntimeError):
     """A store that cannot be read or written; the message names its URL and says what to do."""
 
 
+@dataclass(frozen=True)
+class Rewrite:
+    """What a compaction did to one table.
+
+    Attributes:
+        table: its name.
+        files_before: Parquet files of its snapshot.
+        files_after: likewise.
+    """
+
+    table: str
+    files_before: int
+    files_after: int
+
+
 class Store:
     """The weight store at an fsspec URL or a plain folder.
+
+    A handle is kept as long as one likes, the longer the better: what it learnt of the tables makes the next look-up
+    and append cheap, and every read and write sees what others have committed. It may be used by several threads.
 
     Example::
 
@@ -87,6 +108,10 @@ class Store:
         # Plain folders become absolute once, so that every process that is handed this URL finds the same
         # place.
         self.url = root.rstrip("/") if isinstance(file_system, LocalFileSystem) else url.rstrip("/")
+        self._tables = {layout.name: Table(self.table_url(layout.name), layout) for layout in LAYOUTS}
+        self._present = {layout.name: KeyIndex(layout.index) for layout in LAYOUTS}
+        self._images = KeyIndex(["image_id"])
+        self._lock = threading.RLock()
 
     def create(self) -> None:
         """Make the tables that are missing: a store that cannot be written is so known before any work.
@@ -94,9 +119,9 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        for layout in (IMAGES, SOURCES, QUARANTINE, DELIVERIES):
-            with self._errors("written"):
-                self._made(layout)
+        with self._errors("written"), self._lock:
+            for table in self._tables.values():
+                table.make()
 
     def append(self, rows: Sequence[Row]) -> int:
         """Append rows of one kind to their table in one commit, each exactly once whoever else writes.
@@ -139,20 +164,48 @@ class Store:
         """
         if layout is not IMAGES:
             return self._read(layout, columns, where)
-        wanted = list(columns) if columns is not None else IMAGES.schema.names
-        table = self._read(IMAGES, list(dict.fromkeys([*wanted, *IMAGES.key, IMAGES.order])), where)
-        return table.filter(self._newest_labels(table)).select(wanted)
+        return self._newest_labels(lambda needed: self._read(IMAGES, needed, where), columns)
 
-    def missing(self, encoding_id: str) -> list[Pending]:
-        """Images whose newest labels have no row of this encoding, in the order of device and path.
+    def lookup(
+        self, image_ids: Collection[str], columns: Sequence[str] | None = None, *, encoding_id: str | None = None
+    ) -> pa.Table:
+        """The rows of some images, of each encoding that with the newest labels: milliseconds for one of a million.
+
+        Args:
+            image_ids: any number; those that have no row are passed over.
+            columns: all without it.
+            encoding_id: only rows of this encoding.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        columns = [*SOURCES.key, "labels", "annotated_width", "annotated_height", SOURCES.order]
-        current = _current_sources(self._read(SOURCES, columns, None).to_pylist())
-        encoded = self._read(IMAGES, ["image_id", "labels_id"], pc.field("encoding_id") == encoding_id)
-        done = set(zip(*(column.to_pylist() for column in encoded.columns), strict=True))
+        if not image_ids:
+            return IMAGES.schema.empty_table().select(columns or IMAGES.schema.names)
+        where = _among("image_id", image_ids)
+        if encoding_id is not None:
+            where &= pc.field("encoding_id") == encoding_id
+        files = lambda table: self._holding(table, image_ids)  # noqa: E731
+        return self._newest_labels(lambda needed: self._read(IMAGES, needed, where, files), columns)
+
+    def missing(self, encoding_id: str, image_ids: Collection[str] | None = None) -> list[Pending]:
+        """Images whose newest labels have no row of this encoding, in the order of device and path.
+
+        Args:
+            encoding_id: of the encoding.
+            image_ids: only among these; among all without it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        key = ["image_id", "labels_id"]
+        where = None if image_ids is None else _among("image_id", image_ids)
+        of_encoding = pc.field("encoding_id") == encoding_id
+        encoded = np.sort(fingerprints(self._read(IMAGES, key, of_encoding if where is None else of_encoding & where)))
+        sources = self._read(SOURCES, key, where)
+        lacking = ~held(fingerprints(sources), encoded)
+        candidates = sources["image_id"].filter(pa.array(lacking)).unique().to_pylist()
+        done = self._read(IMAGES, key, of_encoding & _among("image_id", candidates)) if candidates else None
+        exactly = set(zip(*(column.to_pylist() for column in done.columns), strict=True)) if done else set()
         return [
             Pending(
                 image_id=row["image_id"],
@@ -162,8 +215,11 @@ class Store:
                 device=row["device"],
                 path=row["path"],
             )
-            for row in sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
-            if (row["image_id"], row["labels_id"]) not in done
+            for row in sorted(
+                self._current_sources(candidates).values(),
+                key=lambda row: (row["device"], row["path"], row["image_id"]),
+            )
+            if (row["image_id"], row["labels_id"]) not in exactly
         ]
 
     def summary(self, encoding_id: str | None = None) -> Summary:
@@ -175,16 +231,62 @@ class Store:
         where = None if encoding_id is None else pc.field("encoding_id") == encoding_id
         numbers = [field.name for field in fields(Summary) if field.name in IMAGES.schema.names]
         table = self.scan(IMAGES, [*numbers, "family"], where)
-        return Summary(
-            images=table.num_rows,
-            bytes_total=sum(table["bytes_total"].to_pylist()),
-            bytes_background=sum(table["bytes_background"].to_pylist()),
-            bytes_objects=sum(table["bytes_objects"].to_pylist()),
-            bytes_overhead=sum(table["bytes_overhead"].to_pylist()),
-            background_db=mean_db(table["background_db"].to_pylist()),
-            object_db=mean_db(table["object_db"].to_pylist()),
-            families=tuple(sorted(set(table["family"].to_pylist()))),
-        )
+        sums = {name: pc.sum(table[name]).as_py() or 0 for name in numbers if name.startswith("bytes_")}
+        means = {name: pc.mean(table[name]).as_py() for name in numbers if name.endswith("_db")}
+        families = tuple(sorted(table["family"].unique().to_pylist()))
+        return Summary(images=table.num_rows, families=families, **sums, **means)
+
+    def compact(self, *, loose: int = LOOSE_FILES) -> list[Rewrite]:
+        """Rewrite the tables in which many files lie small or unsorted, and sum up their logs.
+
+        Rows are sorted by image (or path, or shard) into files of disjoint ranges; none is lost, added or changed.
+        Others may read and write meanwhile.
+
+        Args:
+            loose: a table with fewer such files is left as it is.
+
+        Returns:
+            What was rewritten.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+        """
+        rewrites = []
+        with self._errors("written"):
+            for layout in LAYOUTS:
+                table = Table(self.table_url(layout.name), layout)  # of its own: appends through this handle go on
+                if not table.refresh() or table.loose() < max(loose, 1):
+                    continue
+                before = len(table.files)
+                if table.rewrite():
+                    table.checkpoint()
+                    table.refresh()
+                    rewrites.append(Rewrite(layout.name, before, len(table.files)))
+        return rewrites
+
+    def vacuum(self, keep: timedelta = KEEP, *, exclusive: bool = False) -> int:
+        """Remove files that no table names any more, and what killed writers left behind.
+
+        Args:
+            keep: what was replaced less than this ago stays: for readers that opened the store before, and to read it
+                as it was.
+            exclusive: nobody else reads or writes the store meanwhile: ``keep`` may then be anything.
+
+        Returns:
+            How many files were removed.
+
+        Raises:
+            StoreError: the store cannot be read or written.
+            ValueError: ``keep`` is shorter than ``LEAST_KEPT``, and not ``exclusive``.
+        """
+        if keep < LEAST_KEPT and not exclusive:
+            raise ValueError(
+                f"keep is {keep}, at least {LEAST_KEPT} is needed: a vacuum could take a file that a writer is about "
+                "to commit; say `exclusive` where nobody else reads or writes"
+            )
+        with self._errors("written"):
+            tables = [Table(self.table_url(layout.name), layout) for layout in LAYOUTS]
+            return sum(table.vacuum(keep) for table in tables if table.refresh())
 
     def table_url(self, name: str) -> str:
         """The URL under which a table can be opened by any reader of Delta Lake: ``<store>/<name>``."""
@@ -197,88 +299,114 @@ class Store:
         carries the next number of one transaction for the whole table: of two writers that looked at the
         same snapshot, one is refused, looks again and drops what the other wrote. (One transaction per
         batch would let two batches that overlap both through.)
+
+        Times are never before those that stand there: where a clock went back, what is newer is still what came later.
         """
-        if not rows:
-            return 0
-        transaction = f"rinr-{layout.name}"
-        with self._errors("written"):
+        table, index = self._tables[layout.name], self._present[layout.name]
+        rows = list({tuple(row[name] for name in layout.key): row for row in reversed(rows)}.values())[::-1]
+        keys = pa.Table.from_pylist(rows, schema=pa.schema([layout.schema.field(name) for name in layout.index]))
+        with self._errors("written"), self._lock:
             for attempt in range(_ATTEMPTS):
-                table = self._made(layout)
-                lacking = _without(rows, _present(layout, table, rows), layout.key)
+                table.make()
+                index.refresh(table)
+                paths, maybe = index.files_of(keys)
+                present = _present(table, [row for row, hit in zip(rows, maybe, strict=True) if hit], paths)
+                lacking = [row for row in rows if tuple(row[name] for name in layout.key) not in present]
                 if not lacking:
                     return 0
-                number = (table.transaction_version(transaction) or 0) + 1
-                try:
-                    write_deltalake(
-                        table,
-                        # Only a table of one chunk keeps the order of its rows.
-                        pa.Table.from_pylist(lacking, schema=layout.schema).combine_chunks(),
-                        mode="append",
-                        # Stores of earlier versions lack columns that were added since.
-                        schema_mode="merge" if _lacking(layout.schema.names, table) else None,
-                        writer_properties=_writer_properties(layout),
-                        commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
-                    )
-                except CommitFailedError:
-                    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
-                    continue
-                return len(lacking)
+                stamped = _not_before(table.newest, lacking, layout.order)
+                if table.append(pa.Table.from_pylist(stamped, schema=layout.schema), f"rinr-{layout.name}"):
+                    return len(lacking)
+                time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
         raise StoreError(
             f"the table {self.table_url(layout.name)} was written by others at each of {_ATTEMPTS} attempts; "
             "try again with fewer writers"
         )
 
-    def _read(self, layout: Layout, columns: Sequence[str] | None, where: pc.Expression | None) -> pa.Table:
+    def _read(
+        self,
+        layout: Layout,
+        columns: Sequence[str] | None,
+        where: pc.Expression | None,
+        files: Callable[[Table], Collection[str]] | None = None,
+    ) -> pa.Table:
         wanted = list(columns) if columns is not None else layout.schema.names
-        schema = pa.schema([layout.schema.field(name) for name in wanted])
-        with self._errors("read"):
-            table = self._opened(layout)
-            if table is None:
-                return schema.empty_table()
-            lacking = _lacking(wanted, table)
-            found = _scanned(table, [name for name in wanted if name not in lacking], where)
-            for name in lacking:  # written before the column was: nothing is known
-                found = found.append_column(name, pa.nulls(len(found), schema.field(name).type))
-            return found.select(wanted).cast(schema)
+        table = self._tables[layout.name]
+        with self._errors("read"), self._lock:
+            for anew in (False, True):
+                if not table.refresh(anew=anew):
+                    break
+                try:
+                    found = table.scan(wanted, where, files(table) if files else None)
+                except FileNotFoundError:  # replaced, and vacuumed, since this handle looked
+                    if anew:
+                        raise
+                    continue
+                return _filled(found, layout)
+        return pa.schema([layout.schema.field(name) for name in wanted]).empty_table()
 
-    def _opened(self, layout: Layout) -> DeltaTable | None:
-        try:
-            return DeltaTable(self.table_url(layout.name))
-        except TableNotFoundError:
-            return None
+    def _holding(self, table: Table, image_ids: Collection[str]) -> set[str]:
+        """Files that may hold rows of some images: by their ranges, and where these overlap by what stands in them."""
+        low, high = min(image_ids), max(image_ids)
+        ranged = [file for file in table.files if file.may_hold(low, high)]
+        few = [file.path for file in ranged if file.rows <= _FEW_ROWS]
+        self._images.refresh(table, few)
+        among, _ = self._images.files_of(pa.table({"image_id": pa.array(image_ids, pa.string())}))
+        return among | {file.path for file in ranged if file.rows > _FEW_ROWS}
 
-    def _made(self, layout: Layout) -> DeltaTable:
-        table = self._opened(layout)
-        if table is not None:
-            return table
-        try:
-            return DeltaTable.create(self.table_url(layout.name), layout.schema, mode="ignore")
-        except DeltaError:
-            # Another first writer may have come before; if none did, the store cannot be written.
-            table = self._opened(layout)
-            if table is None:
-                raise
-            return table
+    def _newest_labels(self, read: Callable[[list[str]], pa.Table], columns: Sequence[str] | None) -> pa.Table:
+        """Of what is read, one row an image and encoding: with its sources' labels of now, else the last written."""
+        wanted = list(columns) if columns is not None else IMAGES.schema.names
+        table = read(list(dict.fromkeys([*wanted, *IMAGES.key, IMAGES.order])))
+        several = _repeated(fingerprints(table.select(["image_id", "encoding_id"])))
+        if not several.any():
+            return table.select(wanted)
+        places = np.flatnonzero(several)
+        rows = table.select([*IMAGES.key, IMAGES.order]).take(places).to_pylist()
+        current = self._current_sources({row["image_id"] for row in rows})
 
-    def _newest_labels(self, table: pa.Table) -> pa.Array:
-        """Which rows to take, one per image and encoding: with its sources' labels of now, else the last."""
-        keys = list(zip(*(table[name].to_pylist() for name in IMAGES.key), strict=True))
-        places: dict[tuple[str, str], list[int]] = {}
-        for place, (image, _, encoding) in enumerate(keys):
-            places.setdefault((image, encoding), []).append(place)
-        several = {image for (image, _), found in places.items() if len(found) > 1}
-        if not several:
-            return pa.array([True] * len(keys), pa.bool_())
-        columns = [*SOURCES.key, "labels", SOURCES.order]
-        current = _current_sources(self._read(SOURCES, columns, _among("image_id", several)).to_pylist())
-        written = table[IMAGES.order].to_pylist()
+        def newness(numbered: tuple[int, dict[str, Any]]) -> tuple[bool, datetime, int]:
+            place, row = numbered
+            source = current.get(row["image_id"])
+            return source is not None and source["labels_id"] == row["labels_id"], row[IMAGES.order], place
 
-        def newness(place: int) -> tuple[bool, Any, int]:
-            image, labels, _ = keys[place]
-            return image in current and current[image]["labels_id"] == labels, written[place], place
+        newest: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        for numbered in zip(places.tolist(), rows, strict=True):
+            of = (numbered[1]["image_id"], numbered[1]["encoding_id"])
+            newest[of] = max(newest.get(of, numbered), numbered, key=newness)
+        taken = ~several
+        taken[[place for place, _ in newest.values()]] = True
+        return table.select(wanted).filter(pa.array(taken))
 
-        taken = {max(found, key=newness) for found in places.values()}
-        return pa.array([place in taken for place in range(len(keys))], pa.bool_())
+    def _current_sources(self, image_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """For each of some images the source whose labels count.
+
+        Of several, one whose file still is this image goes before one whose file is another by now (which is still a
+        picture that was taken); then a labelled one before one without boxes, so that an unlabelled copy does not
+        hide the labels; then the newest.
+        """
+        columns = [*SOURCES.key, "labels", "annotated_width", "annotated_height", SOURCES.order]
+        if not image_ids:
+            return {}
+        rows = self._read(SOURCES, columns, _among("image_id", image_ids)).to_pylist()
+        of_paths = _among("path", {row["path"] for row in rows})
+        states = _newest(
+            self._read(SOURCES, [*SOURCES.key, SOURCES.order], of_paths).to_pylist(),
+            SOURCES.subject,
+            lambda row: row["ingested_at"],
+        )
+        now_there = {tuple(row[name] for name in SOURCES.key) for row in states.values()}
+        return _newest(
+            rows,
+            ("image_id",),
+            lambda row: (
+                tuple(row[name] for name in SOURCES.key) in now_there,
+                row["labels"] != "[]",
+                row["ingested_at"],
+                row["device"],
+                row["path"],
+            ),
+        )
 
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:
@@ -292,55 +420,46 @@ class Store:
             raise StoreError(f"the store {self.url} cannot be {done}: {reason}; {advice}") from error
 
 
-def _scanned(table: DeltaTable, columns: Sequence[str], where: pc.Expression | None) -> pa.Table:
-    """Rows of a snapshot.
-
-    By default deltalake reads through a file system written in Python. Arrow's threads may still hold on to one when
-    the interpreter ends, and then abort the process ("terminate called without an active exception") after its
-    work was done: so Arrow's own file system is taken where it surely finds the same files, and no threads elsewhere.
-    """
-    if table.table_uri.startswith("file://"):
-        file_system, folder = pa_fs.FileSystem.from_uri(table.table_uri)
-        dataset = table.to_pyarrow_dataset(filesystem=pa_fs.SubTreeFileSystem(folder, file_system))
-        return dataset.to_table(columns=list(columns), filter=where)
-    return table.to_pyarrow_dataset().to_table(columns=list(columns), filter=where, use_threads=False)
-
-
-def _lacking(columns: Sequence[str], table: DeltaTable) -> list[str]:
-    """Columns that a table does not have."""
-    there = {field.name for field in table.schema().fields}
-    return [name for name in columns if name not in there]
-
-
-def _present(layout: Layout, table: DeltaTable, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+def _present(table: Table, rows: list[dict[str, Any]], paths: Collection[str]) -> set[tuple[Any, ...]]:
+    """The keys of those rows that the snapshot has; of layouts with a subject, only as the newest of theirs."""
+    layout = table.layout
+    if not rows:
+        return set()
     columns = list(dict.fromkeys([*layout.key, layout.order]))
     where = _among(layout.probe, {row[layout.probe] for row in rows})
-    present = _scanned(table, columns, where).to_pylist()
+    present = _filled(table.scan(columns, where, paths), layout).to_pylist()
     if layout.subject:
         present = list(_newest(present, layout.subject, lambda row: row[layout.order]).values())
     return {tuple(row[name] for name in layout.key) for row in present}
 
 
-def _without(rows: list[dict[str, Any]], present: set[tuple[Any, ...]], key: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows whose key is neither present nor that of a row before them."""
-    lacking: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        lacking.setdefault(tuple(row[name] for name in key), row)
-    return [row for values, row in lacking.items() if values not in present]
+def _filled(found: pa.Table, layout: Layout) -> pa.Table:
+    """What older versions did not write, as they meant it."""
+    for name, value in layout.fill:
+        if name in found.column_names:
+            found = found.set_column(found.column_names.index(name), name, pc.fill_null(found[name], value))
+    return found
 
 
-def _current_sources(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each image the source whose labels count.
+def _not_before(newest: datetime | None, rows: list[dict[str, Any]], order: str) -> list[dict[str, Any]]:
+    """Rows whose times are after all that stand there, in their order among themselves."""
+    if newest is None or all(row[order] > newest for row in rows):
+        return rows
+    # The log rounds times to milliseconds.
+    return [
+        row | {order: max(row[order], newest + timedelta(milliseconds=1, microseconds=number))}
+        for number, row in enumerate(rows)
+    ]
 
-    Only what a file says now counts, not what it said before. Of several files of one image a labelled one
-    goes before one without boxes, so that an unlabelled copy does not hide the labels; then the newest.
-    """
-    states = _newest(rows, SOURCES.subject, lambda row: row["ingested_at"])
-    return _newest(
-        states.values(),
-        ("image_id",),
-        lambda row: (row["labels"] != "[]", row["ingested_at"], row["device"], row["path"]),
-    )
+
+def _repeated(prints: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which fingerprints stand there more than once, ``[rows]``."""
+    order = np.argsort(prints, kind="stable")
+    equal = prints[order][1:] == prints[order][:-1]
+    repeated = np.zeros(len(prints), bool)
+    repeated[order[1:][equal]] = True
+    repeated[order[:-1][equal]] = True
+    return repeated
 
 
 def _newest(
@@ -357,17 +476,3 @@ def _newest(
 
 def _among(column: str, values: Collection[str]) -> pc.Expression:
     return pc.field(column).isin(pa.array(sorted(values), pa.string()))
-
-
-def _writer_properties(layout: Layout) -> WriterProperties:
-    # Properties of nested columns are ignored, so statistics and dictionaries are off by default, where
-    # they would only cost bytes beside compressed weights, and on for the columns that queries filter by.
-    return WriterProperties(
-        max_row_group_size=ROW_GROUP,
-        compression="ZSTD",
-        compression_level=1,
-        default_column_properties=ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
-        column_properties={
-            name: ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK") for name in layout.filters
-        },
-    )

@@ -21,20 +21,22 @@ class Layout:
     Attributes:
         name: of its folder under the store's URL.
         key: the columns that no two rows have in common.
-        probe: the column of the key by which present rows are looked up.
-        filters: columns that queries filter by: they get statistics and a dictionary.
+        probe: the column by which rows are looked up: a compaction sorts by it.
+        index: columns of text that all rows of a key, or of a subject, have in common.
         subject: where given, a row counts as present only while it is the newest (by ``order``) of those
             equal in these columns: what comes back to an earlier state is a new row.
         order: the column that says which row is newer.
+        fill: columns, and what their null means in rows of earlier versions.
     """
 
     name: str
     schema: pa.Schema
     key: tuple[str, ...]
     probe: str
-    filters: tuple[str, ...]
+    index: tuple[str, ...]
     order: str
     subject: tuple[str, ...] = ()
+    fill: tuple[tuple[str, str], ...] = ()
 
 
 IMAGES = Layout(
@@ -67,7 +69,7 @@ IMAGES = Layout(
     ),
     key=("image_id", "labels_id", "encoding_id"),
     probe="image_id",
-    filters=("image_id", "labels_id", "encoding_id", "family", "preset", "created_at"),
+    index=("image_id", "labels_id", "encoding_id"),
     order="created_at",
 )
 
@@ -94,7 +96,7 @@ SOURCES = Layout(
     ),
     key=("device", "path", "image_id", "labels_id"),
     probe="path",
-    filters=("image_id", "labels_id", "device", "path", "captured_at", "ingested_at"),
+    index=("device", "path"),
     order="ingested_at",
     subject=("device", "path"),
 )
@@ -116,9 +118,10 @@ QUARANTINE = Layout(
     ),
     key=("device", "path", "size", "modified", "reason", "status"),
     probe="path",
-    filters=("device", "path", "quarantined_at"),
+    index=("device", "path"),
     order="quarantined_at",
     subject=("device", "path", "size", "modified", "reason"),
+    fill=(("status", "refused"),),
 )
 
 DELIVERIES = Layout(
@@ -139,7 +142,7 @@ DELIVERIES = Layout(
     ),
     key=("device", "shard"),
     probe="shard",
-    filters=("device", "shard", "delivered_at"),
+    index=("device", "shard"),
     order="delivered_at",
 )
 

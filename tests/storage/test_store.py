@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
-from rinr.codec.encoded import EncodedImage
 from rinr.shard import from_table
-from storage.store import _KINDS, ROW_GROUP, Store, StoreError
-from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, now
+from storage.delta import ROW_GROUP
+from storage.store import Store, StoreError
+from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, image_row, now
 from tests.storage.examples import ENCODING, append_numbers, digest, encoded_image, source
 
 
@@ -29,14 +29,12 @@ def test_images_read_back_as_they_were_appended(store: Store):
     assert table["object_db"].to_pylist() == [None, 31.0, None, 33.0, None]
 
 
-def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path: Path, monkeypatch):
+def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path: Path):
     store = Store(str(tmp_path / "store"))
     added = ("picked", "stopped")
     old = pa.schema([field for field in IMAGES.schema if field.name not in added])
-    with monkeypatch.context() as before:
-        older = replace(IMAGES, schema=old)
-        before.setitem(_KINDS, EncodedImage, (older, _KINDS[EncodedImage][1]))
-        store.append([encoded_image(0)])
+    rows = [image_row(encoded_image(0))]
+    write_deltalake(store.table_url("images"), pa.Table.from_pylist(rows, schema=old))
     assert DeltaTable(store.table_url("images")).to_pyarrow_table().column_names == old.names
     assert store.scan(IMAGES)["picked"].to_pylist() == [None]
     assert store.append([encoded_image(0), encoded_image(1)]) == 1
@@ -282,7 +280,7 @@ def test_a_table_that_others_never_stop_writing(store: Store, monkeypatch: pytes
     def refuse(*_: object, **__: object) -> None:
         raise CommitFailedError("conflict")
 
-    monkeypatch.setattr("storage.store.write_deltalake", refuse)
+    monkeypatch.setattr("storage.delta.write_deltalake", refuse)
     monkeypatch.setattr("storage.store._LONGEST_PAUSE", 0)
     with pytest.raises(StoreError, match="60 attempts"):
         store.append([encoded_image(1)])

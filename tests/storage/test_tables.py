@@ -44,7 +44,7 @@ def test_columns_of_images_in_order():
 
 def test_layouts_name_columns_that_exist():
     for layout in LAYOUTS:
-        named = {*layout.key, layout.probe, layout.order, *layout.subject, *layout.filters}
+        named = {*layout.key, layout.probe, layout.order, *layout.subject, *layout.index}
         assert named <= set(layout.schema.names)
         assert layout.probe in layout.key
 

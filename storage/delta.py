@@ -1,0 +1,305 @@
+"""One Delta table, held open: refreshed before each use, scanned through its snapshot, appended to, rewritten sorted.
+
+What a handle learnt about a snapshot (its files, what range of keys each holds, the footers that were read) is kept
+until the snapshot changes: of a table of a million rows, one row is then found in a few milliseconds.
+"""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
+from deltalake import (
+    ColumnProperties,
+    CommitProperties,
+    DeltaTable,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from storage.tables import Layout
+
+ROW_GROUP = 512
+"""Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
+
+FILE_BYTES = 64 * 1024 * 1024
+"""Bytes of a file that a rewrite aims at."""
+
+# Of both, a table older than that forgets: files that no snapshot names, and the log by which it can be read as it was.
+_KEPT = {"delta.deletedFileRetentionDuration": "interval 7 days", "delta.logRetentionDuration": "interval 7 days"}
+
+_SORT_BYTES = 256 * 1024 * 1024  # of memory, before a rewrite sorts through temporary files
+_SMALL = FILE_BYTES // 8
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a snapshot.
+
+    Attributes:
+        path: within the table's folder.
+        low: the least value of the layout's probe column; ``None`` where the log does not say.
+        high: likewise the greatest.
+    """
+
+    path: str
+    rows: int
+    bytes: int
+    low: str | None
+    high: str | None
+
+    def may_hold(self, low: str, high: str) -> bool:
+        """Whether a value from ``low`` to ``high`` may stand in it."""
+        return self.low is None or self.high is None or (self.low <= high and low <= self.high)
+
+
+class Table:
+    """A Delta table at a URL, which need not exist yet.
+
+    Its methods raise what deltalake and Arrow raise: ``DeltaError``, ``OSError``, ``pyarrow.ArrowException``.
+    """
+
+    def __init__(self, url: str, layout: Layout) -> None:
+        self.url = url
+        self.layout = layout
+        self._delta: DeltaTable | None = None
+        self._version: int | None = None
+        self._files: tuple[DataFile, ...] = ()
+        self._fragments: dict[str, ds.Fragment] = {}
+        self._file_system: pa_fs.FileSystem | None = None
+        self._newest: datetime | None = None
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """Of the snapshot last refreshed to."""
+        return self._files
+
+    @property
+    def version(self) -> int | None:
+        """Of the snapshot last refreshed to; ``None`` without a table."""
+        return self._version
+
+    @property
+    def newest(self) -> datetime | None:
+        """No row's order column is later than this; ``None`` without rows, or where no file says."""
+        return self._newest
+
+    def refresh(self, *, anew: bool = False) -> bool:
+        """Look at the table as it is now.
+
+        Args:
+            anew: forget what is known of it.
+
+        Returns:
+            Whether there is a table.
+        """
+        if self._delta is None or anew:
+            self._delta, self._version, self._files, self._fragments = None, None, (), {}
+            try:
+                self._delta = DeltaTable(self.url)
+            except TableNotFoundError:
+                return False
+        else:
+            try:
+                self._delta.update_incremental()
+            except DeltaError:  # the log that leads from there to here is no longer kept
+                return self.refresh(anew=True)
+        if self._delta.version() != self._version:
+            self._read_log(self._delta)
+        return True
+
+    def make(self) -> None:
+        """Refresh, and make the table where there is none."""
+        if self.refresh():
+            return
+        try:
+            DeltaTable.create(self.url, self.layout.schema, mode="ignore", configuration=_KEPT)
+        except DeltaError:
+            # Another first writer may have come before; if none did, the table cannot be written.
+            if not self.refresh():
+                raise
+        self.refresh()
+
+    def scan(
+        self,
+        columns: Sequence[str],
+        where: pc.Expression | None = None,
+        files: Collection[str] | None = None,
+    ) -> pa.Table:
+        """Rows of the snapshot last refreshed to.
+
+        Columns that a file of an earlier version lacks are null.
+
+        Args:
+            columns: their names.
+            where: which rows.
+            files: only those of these files; all without it.
+        """
+        return self.dataset(files).to_table(columns=list(columns), filter=where)
+
+    def dataset(self, files: Collection[str] | None = None) -> ds.Dataset:
+        """The snapshot as a pyarrow dataset with the layout's schema; with ``files``, only those.
+
+        Not deltalake's own: its datasets take a column without statistics in the log for one without values, so that a
+        filter on it silently finds nothing; and its file system, written in Python, may abort the process at its end.
+        """
+        chosen = [file for file in self._files if files is None or file.path in files]
+        format = ds.ParquetFileFormat()
+        if self._file_system is None and self._delta is not None:
+            self._file_system = _file_system(self.url, self._delta)
+        for file in chosen:
+            if file.path not in self._fragments:
+                self._fragments[file.path] = format.make_fragment(
+                    file.path, self._file_system, partition_expression=self._range(file)
+                )
+        return ds.FileSystemDataset([self._fragments[file.path] for file in chosen], self.layout.schema, format)
+
+    def append(self, rows: pa.Table, transaction: str) -> bool:
+        """Append rows to the snapshot last refreshed to, in one commit.
+
+        Every commit carries the next number of the named transaction: of two writers that looked at the same snapshot
+        one is refused.
+
+        Returns:
+            False where another writer came first; nothing is written then.
+        """
+        delta = cast(DeltaTable, self._delta)
+        number = (delta.transaction_version(transaction) or 0) + 1
+        there = {field.name for field in delta.schema().fields}
+        try:
+            write_deltalake(
+                delta,
+                rows.combine_chunks(),  # only a table of one chunk keeps the order of its rows
+                mode="append",
+                # Stores of earlier versions lack columns that were added since.
+                schema_mode=None if there.issuperset(rows.column_names) else "merge",
+                writer_properties=writer_properties(self.layout),
+                commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
+            )
+        except CommitFailedError:
+            return False
+        return True
+
+    def loose(self) -> int:
+        """Files that a rewrite would do good: small ones, and those whose range of keys overlaps that of another."""
+        if len(self._files) < 2:
+            return 0
+        loose = {file.path for file in self._files if file.bytes < _SMALL}
+        ranged = sorted((file for file in self._files if file.low is not None), key=lambda file: cast(str, file.low))
+        reach = None
+        for file in ranged:
+            if reach is not None and cast(str, file.low) <= cast(str, reach.high):
+                loose |= {file.path, reach.path}
+            if reach is None or cast(str, file.high) > cast(str, reach.high):
+                reach = file
+        return len(loose)
+
+    def rewrite(self) -> bool:
+        """Sort all rows by the layout's probe column into files of disjoint ranges.
+
+        Appends may go on meanwhile. The replaced files stay for readers of earlier snapshots, until a vacuum.
+
+        Returns:
+            False where another rewrite came first.
+        """
+        try:
+            cast(DeltaTable, self._delta).optimize.z_order(
+                [self.layout.probe],  # of one column, the Z-order is its plain order
+                target_size=FILE_BYTES,
+                max_spill_size=_SORT_BYTES,
+                writer_properties=writer_properties(self.layout),
+            )
+        except CommitFailedError:
+            return False
+        return True
+
+    def checkpoint(self) -> None:
+        """Sum the log up in one file, and drop what of it is older than it is kept."""
+        delta = cast(DeltaTable, self._delta)
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
+
+    def vacuum(self, keep: timedelta) -> int:
+        """Remove files that no snapshot of the last ``keep`` names; returns how many."""
+        hours = keep / timedelta(hours=1)
+        removed = cast(DeltaTable, self._delta).vacuum(
+            retention_hours=int(hours), dry_run=False, enforce_retention_duration=False, full=True
+        )
+        return len(removed)
+
+    def _read_log(self, delta: DeltaTable) -> None:
+        probe, order = self.layout.probe, self.layout.order
+        actions = pa.table(delta.get_add_actions(flatten=True))
+        columns = {name: actions[name].to_pylist() for name in ("path", "num_records", "size_bytes")}
+        for bound, name in (("min", probe), ("max", probe), ("max", order)):
+            known = f"{bound}.{name}" in actions.column_names
+            columns[f"{bound}.{name}"] = actions[f"{bound}.{name}"].to_pylist() if known else [None] * len(actions)
+        self._files = tuple(
+            DataFile(unquote(path), rows or 0, size, low, high)
+            for path, rows, size, low, high in zip(
+                columns["path"],
+                columns["num_records"],
+                columns["size_bytes"],
+                columns[f"min.{probe}"],
+                columns[f"max.{probe}"],
+                strict=True,
+            )
+        )
+        self._newest = max((time for time in columns[f"max.{order}"] if time is not None), default=None)
+        there = {file.path for file in self._files}
+        self._fragments = {path: fragment for path, fragment in self._fragments.items() if path in there}
+        self._version = delta.version()
+
+    def _range(self, file: DataFile) -> pc.Expression:
+        probe = pc.field(self.layout.probe)
+        if file.low is None or file.high is None:
+            return pc.scalar(True)
+        return (probe >= file.low) & (probe <= file.high)
+
+
+def writer_properties(layout: Layout) -> WriterProperties:
+    """How a table's Parquet files are written.
+
+    Properties of nested columns are ignored, so statistics and dictionaries are off by default, where they would only
+    cost bytes beside compressed weights, and on for all plain columns. (On for all: readers that build a dataset by
+    deltalake find nothing by a filter on a column without statistics.)
+    """
+    plain = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
+    return WriterProperties(
+        max_row_group_size=ROW_GROUP,
+        compression="ZSTD",
+        compression_level=1,
+        default_column_properties=ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
+        column_properties={field.name: plain for field in layout.schema if _is_plain(field.type)},
+    )
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind))
+
+
+def _file_system(url: str, delta: DeltaTable) -> pa_fs.FileSystem:
+    """Arrow's own file system where it surely finds the same files, rooted in the table's folder."""
+    if url.startswith("s3://"):
+        parts = urlsplit(url)
+        return pa_fs.SubTreeFileSystem(f"{parts.netloc}{parts.path}", _s3())
+    if delta.table_uri.startswith("file://"):
+        file_system, folder = pa_fs.FileSystem.from_uri(delta.table_uri)
+        return pa_fs.SubTreeFileSystem(folder, file_system)
+    return pa_fs.PyFileSystem(DeltaStorageHandler.from_table(delta._table))
+
+
+def _s3() -> pa_fs.FileSystem:
+    # Arrow reads credentials from the environment by itself, but not whether an endpoint of one's own speaks TLS.
+    endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
+    options = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint.netloc else {}
+    return pa_fs.S3FileSystem(region=os.environ.get("AWS_REGION", "us-east-1"), **options)

@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from storage.delta import writer_properties
 from storage.folder import Folder
 from storage.row_faults import faults
-from storage.store import StoreError, _writer_properties
+from storage.store import StoreError
 from storage.tables import LAYOUTS, Layout
 from storage.verification import (
     AWAITED,
@@ -173,7 +174,7 @@ class _Work:
                 pa.RecordBatchReader.from_batches(layout.schema, counted),
                 mode="append",
                 schema_mode=schema_mode,
-                writer_properties=_writer_properties(layout),
+                writer_properties=writer_properties(layout),
                 commit_properties=_next_transaction(layout, opened.table),
             )
             return counted.rows
@@ -207,7 +208,7 @@ class _Work:
                 pa.Table.from_pylist(kept, schema=_present_schema(layout, opened.table)).combine_chunks(),
                 mode="overwrite",  # of what the predicate names alone
                 predicate=_predicate(layout.probe, probes),
-                writer_properties=_writer_properties(layout),
+                writer_properties=writer_properties(layout),
                 commit_properties=_next_transaction(layout, opened.table),
             )
             return len(dropped)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -247,7 +248,7 @@ def open_table(url: str, layout: Layout) -> Opened | str | None:
         return reason_of(error)
     numbers = actions["num_records"].to_pylist() if "num_records" in actions.schema.names else [None] * len(actions)
     columns = (actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), numbers)
-    return Opened(table, tuple(DataFile(path, size, rows) for path, size, rows in zip(*columns, strict=True)))
+    return Opened(table, tuple(DataFile(unquote(path), size, rows) for path, size, rows in zip(*columns, strict=True)))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rinr.cli.encode import encode
 from rinr.cli.info import info
 from rinr.cli.inspect import inspect
 from rinr.cli.mosaic import mosaic
+from rinr.cli.store import app as store_app
 from rinr.version import __version__
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
     app.command()(command)
+app.add_typer(store_app, name="store")
 
 
 def _version(value: bool) -> None:

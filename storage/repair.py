@@ -37,6 +37,7 @@ from storage.verification import (
     Examination,
     Examined,
     Opened,
+    batch_rows,
     examine,
     fault_of_file,
     fingerprint,
@@ -50,7 +51,7 @@ from storage.versions import write_version
 
 _ROUNDS = 3
 _PROBES = 500  # keys that are replaced in one commit
-_RESCUED = 512  # rows in memory at once while a file is rescued
+_RESCUED, _RESCUED_BYTES = 512, 1 << 23  # rows, and bytes of payloads, in memory at once while a file is rescued
 _ATTEMPTS = 30
 _LONGEST_PAUSE = 0.5  # seconds
 
@@ -308,7 +309,7 @@ def _parted(layout: Layout, rows: list[dict[str, Any]]) -> tuple[list[dict[str, 
 
 
 def _rows_of(
-    layout: Layout, folder: Folder, files: Iterable[DataFile], probes: Collection[str | None]
+    layout: Layout, folder: Folder, files: Iterable[DataFile], probes: set[str | None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """All rows of a snapshot with these values in the probe column, each after its file's path.
 
@@ -318,9 +319,12 @@ def _rows_of(
         with parquet(folder, file.path) as opened:
             for group in range(opened.num_row_groups):
                 column = opened.read_row_group(group, [layout.probe], use_threads=False)[layout.probe].to_pylist()
-                places = [place for place, value in enumerate(column) if value in probes]
-                if places:
-                    for row in opened.read_row_group(group, use_threads=False).take(places).to_pylist():
+                if probes.isdisjoint(column):
+                    continue
+                for batch in opened.iter_batches(batch_rows(opened, group), [group], use_threads=False):
+                    values = batch.column(batch.schema.names.index(layout.probe)).to_pylist()
+                    places = [place for place, value in enumerate(values) if value in probes]
+                    for row in batch.take(pa.array(places, pa.int64())).to_pylist():
                         yield file.path, row
 
 
@@ -342,6 +346,7 @@ def _identities(layout: Layout, folder: Folder, files: Iterable[DataFile]) -> se
 def _rescued_batches(layout: Layout, folder: Folder, path: str, others: set[bytes]) -> Iterator[pa.RecordBatch]:
     """The good rows of a file that stand in no other, each once."""
     waiting: list[dict[str, Any]] = []
+    size = 0
     try:
         for _, _, values, _ in readable_rows(folder, path):
             if values is None or faults(layout, values):
@@ -351,9 +356,10 @@ def _rescued_batches(layout: Layout, folder: Folder, path: str, others: set[byte
                 continue
             others.add(identity)
             waiting.append(values)
-            if len(waiting) == _RESCUED:
+            size += len(values.get("payload") or b"")
+            if len(waiting) == _RESCUED or size > _RESCUED_BYTES:
                 yield pa.RecordBatch.from_pylist(waiting, schema=layout.schema)
-                waiting = []
+                waiting, size = [], 0
     except BROKEN:
         pass  # the rest of the file is lost
     if waiting:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from rinr.codec.bytestream import PayloadError
@@ -17,6 +18,7 @@ STATUSES = ("refused", "retry", "dropped", None)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ENCODING = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _MAX_LABELS = 64 * 1024 * 1024
+_SHORT = 1_000  # characters of labels of which the last are kept in mind
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2500, 1, 1, tzinfo=UTC)
 
 Row = Mapping[str, Any]
@@ -85,13 +87,20 @@ def _source_faults(row: Row) -> list[str]:
     ]
     if (row.get("annotated_width") is None) != (row.get("annotated_height") is None):
         wrong.append("of annotated_width and annotated_height only one is given")
-    return [*wrong, *_labels_faults(row)]
-
-
-def _labels_faults(row: Row) -> list[str]:
     text = row.get("labels")
-    if text is None:
-        return ["labels are missing"]
+    return [*wrong, *(["labels are missing"] if text is None else _labels_faults(text, row.get("labels_id")))]
+
+
+def _labels_faults(text: str, identity: str | None) -> list[str]:
+    return _short_labels_faults(text, identity) if len(text) < _SHORT else _any_labels_faults(text, identity)
+
+
+@lru_cache(maxsize=1024)  # many pictures have no boxes, or the ones of the picture before
+def _short_labels_faults(text: str, identity: str | None) -> list[str]:
+    return _any_labels_faults(text, identity)
+
+
+def _any_labels_faults(text: str, identity: str | None) -> list[str]:
     if len(text) > _MAX_LABELS:
         return [f"labels have {len(text):,} characters; at most {_MAX_LABELS:,} are read"]
     try:
@@ -100,12 +109,12 @@ def _labels_faults(row: Row) -> list[str]:
             sides = (box.x, box.y, box.width, box.height)
             if not isinstance(box.label, str) or not all(_number(side) for side in sides):
                 return ["labels are not a list of [x, y, width, height, label]"]
-        canonical, identity = canonical_labels(boxes).decode(), labels_id(boxes)
+        canonical, hashed = canonical_labels(boxes).decode(), labels_id(boxes)
     except (ValueError, TypeError, RecursionError):
         return ["labels are not a list of [x, y, width, height, label]"]
     if len(boxes) > MAX_BOXES_PER_IMAGE:
         return [f"labels have {len(boxes):,} boxes, expected at most {MAX_BOXES_PER_IMAGE:,}"]
-    if identity != row.get("labels_id"):
+    if hashed != identity:
         return ["labels_id is not the hash of labels"]
     return [] if canonical == text else ["labels do not stand in their canonical spelling"]
 

@@ -3,15 +3,18 @@
 Payloads are never read: their sizes stand in a column.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.delta import Table
 from storage.folder import Folder
+from storage.keys import fingerprints
 from storage.store import Store, StoreError
 from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES
 from storage.verification import reachable
@@ -19,6 +22,8 @@ from storage.versions import check_version
 
 NO_SOURCE = "(no source)"
 """Stands for the device of images that no row of ``sources`` speaks of."""
+
+_BY = ("family", "preset", "encoding_id")
 
 
 @dataclass(frozen=True)
@@ -124,36 +129,117 @@ def statistics(url: str) -> Statistics:
         if version is None:
             raise StoreError(f"there is no store at {url}; check its URL")
         tables = {layout.name: Table(f"{url}/{layout.name}", layout) for layout in LAYOUTS}
-        images = _scan(
-            tables[IMAGES.name], ["image_id", "encoding_id", "family", "preset", "bytes_total", "created_at"]
-        )
+        images = _count_images(tables[IMAGES.name])
+        devices = _devices(images, tables[SOURCES.name])
+        refused, to_retry = _open(tables[QUARANTINE.name], tables[SOURCES.name])
         sizes = tuple(_size(url, tables[layout.name]) for layout in LAYOUTS)
-        sources = _scan(tables[SOURCES.name], ["image_id", "device", "path", "ingested_at"])
-        quarantine = _scan(tables[QUARANTINE.name], [*QUARANTINE.subject, "status", QUARANTINE.order])
-    sums = [("bytes_total", "count"), ("bytes_total", "sum")]
-    of_image = images.group_by("image_id", use_threads=False).aggregate(sums)
-    refused, to_retry = _open(quarantine, sources)
     return Statistics(
         url=url,
         version=version,
         tables=sizes,
-        images=of_image.num_rows,
-        payload_bytes=pc.sum(images["bytes_total"]).as_py() or 0,
-        days=_days(images),
-        devices=_devices(of_image, sources),
-        families=_shares(images, "family"),
-        presets=_shares(images, "preset"),
-        encodings=_shares(images, "encoding_id"),
+        images=len(images.prints),
+        payload_bytes=int(images.bytes.sum()),
+        days=tuple(sorted(images.shares["day"], key=lambda share: share.name)),
+        devices=devices,
+        families=images.shares["family"],
+        presets=images.shares["preset"],
+        encodings=images.shares["encoding_id"],
         refused=refused,
         to_retry=to_retry,
     )
 
 
-def _scan(table: Table, columns: list[str]) -> pa.Table:
-    """Columns of a table's newest snapshot; no rows where there is no table."""
+@dataclass(frozen=True)
+class _Images:
+    """The table ``images``, counted.
+
+    Attributes:
+        prints: fingerprints of the different pictures, sorted, ``[pictures]``.
+        rows: of each picture, ``[pictures]``.
+        bytes: of its rows' payloads, ``[pictures]``.
+        shares: by column, the largest first; the day stands in the column ``day``.
+    """
+
+    prints: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    bytes: npt.NDArray[np.int64]
+    shares: dict[str, tuple[Share, ...]]
+
+
+def _batches(table: Table, columns: list[str], where: pc.Expression | None = None) -> Iterator[pa.Table]:
+    """Columns of a table's newest snapshot, some ten thousand rows at a time; nothing where there is no table."""
     if not table.refresh():
-        return pa.schema([table.layout.schema.field(name) for name in columns]).empty_table()
-    return table.scan(columns)
+        return
+    batches = table.dataset().to_batches(columns=columns, filter=where, batch_readahead=1, fragment_readahead=1)
+    for batch in batches:
+        yield pa.Table.from_batches([batch])
+
+
+def _count_images(table: Table) -> _Images:
+    prints, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    shares: dict[str, dict[str, Share]] = {name: {} for name in (*_BY, "day")}
+    for batch in _batches(table, ["image_id", *_BY, "bytes_total", "created_at"]):
+        prints.append(fingerprints(batch.select(["image_id"])))
+        sizes.append(pc.fill_null(batch["bytes_total"], 0).to_numpy())
+        # Times are stored in UTC.
+        days = batch["created_at"].cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
+        with_days = batch.append_column("day", days)
+        for name, known in shares.items():
+            grouped = with_days.group_by(name, use_threads=False).aggregate([("bytes_total", "sum"), ([], "count_all")])
+            for row in grouped.to_pylist():
+                before = known.get(str(row[name]), Share(str(row[name]), 0, 0))
+                total = before.bytes + (row["bytes_total_sum"] or 0)
+                known[before.name] = Share(before.name, before.rows + row["count_all"], total)
+    pictures, places = np.unique(np.concatenate(prints), return_inverse=True)
+    return _Images(
+        pictures,
+        np.bincount(places, minlength=len(pictures)),
+        # Sums of floats are exact up to 2 ** 53: nine petabytes.
+        np.bincount(places, np.concatenate(sizes), len(pictures)).astype(np.int64),
+        {name: _sorted(known.values()) for name, known in shares.items()},
+    )
+
+
+def _devices(images: _Images, sources: Table) -> tuple[Share, ...]:
+    """Rows and bytes by device, each picture once with each."""
+    taken: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for batch in _batches(sources, ["image_id", "device"]):
+        prints = fingerprints(batch.select(["image_id"]))
+        devices = batch["device"].combine_chunks().dictionary_encode()
+        codes = pc.fill_null(devices.indices, -1).to_numpy(zero_copy_only=False)
+        for code, device in enumerate(devices.dictionary.to_pylist()):
+            taken.setdefault(device, []).append(prints[codes == code])
+    rest = np.ones(len(images.prints), bool)
+    shares = []
+    for device, parts in taken.items():
+        its = np.isin(images.prints, np.concatenate(parts))
+        rest &= ~its
+        shares.append(Share(device, int(images.rows[its].sum()), int(images.bytes[its].sum())))
+    shares.append(Share(NO_SOURCE, int(images.rows[rest].sum()), int(images.bytes[rest].sum())))
+    return _sorted(share for share in shares if share.rows)
+
+
+def _open(quarantine: Table, sources: Table) -> tuple[int, int]:
+    """Refusals that stand, and those to be read again: neither given up, nor of a file that was taken since."""
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for batch in _batches(quarantine, [*QUARANTINE.subject, "status", QUARANTINE.order]):
+        for row in batch.to_pylist():
+            subject = tuple(row[name] for name in QUARANTINE.subject)
+            if subject not in newest or row[QUARANTINE.order] >= newest[subject][QUARANTINE.order]:
+                newest[subject] = row
+    taken: dict[tuple[str, str], Any] = {}
+    paths = pa.array({row["path"] for row in newest.values()}, pa.string())
+    if len(paths):
+        for batch in _batches(sources, ["device", "path", SOURCES.order], pc.field("path").isin(paths)):
+            for row in batch.to_pylist():
+                file = (row["device"], row["path"])
+                taken[file] = max(taken.get(file, row[SOURCES.order]), row[SOURCES.order])
+    numbers = {"refused": 0, "retry": 0, "dropped": 0}
+    for row in newest.values():
+        since = taken.get((row["device"], row["path"]))
+        if since is None or since < row[QUARANTINE.order]:
+            numbers[row["status"] or "refused"] += 1
+    return numbers["refused"], numbers["retry"]
 
 
 def _size(url: str, table: Table) -> TableSize:
@@ -182,62 +268,5 @@ def _size(url: str, table: Table) -> TableSize:
     )
 
 
-def _shares(images: pa.Table, name: str) -> tuple[Share, ...]:
-    """Rows and bytes by the values of a column, the largest first."""
-    grouped = images.group_by(name, use_threads=False).aggregate([("bytes_total", "count"), ("bytes_total", "sum")])
-    return _sorted(
-        Share(str(row[name]), row["bytes_total_count"], row["bytes_total_sum"] or 0) for row in grouped.to_pylist()
-    )
-
-
-def _days(images: pa.Table) -> tuple[Share, ...]:
-    days = images["created_at"].cast(pa.timestamp("us")).cast(pa.date32(), safe=False)  # stored in UTC
-    shares = _shares(images.append_column("day", days), "day")
-    return tuple(sorted(shares, key=lambda share: share.name))
-
-
-def _devices(of_image: pa.Table, sources: pa.Table) -> tuple[Share, ...]:
-    """Rows and bytes by device; ``of_image`` has one row a picture, with its rows and bytes."""
-    pairs = sources.select(["image_id", "device"]).group_by(["image_id", "device"], use_threads=False).aggregate([])
-    places = pc.index_in(pairs["image_id"], value_set=of_image["image_id"].combine_chunks())
-    encoded = pc.is_valid(places)
-    places = places.filter(encoded)
-    found = pa.table(
-        {
-            "device": pairs["device"].filter(encoded),
-            "rows": of_image["bytes_total_count"].take(places),
-            "bytes": of_image["bytes_total_sum"].take(places),
-        }
-    )
-    grouped = found.group_by("device", use_threads=False).aggregate([("rows", "sum"), ("bytes", "sum")])
-    shares = [Share(row["device"], row["rows_sum"], row["bytes_sum"]) for row in grouped.to_pylist()]
-    unknown = np.ones(of_image.num_rows, bool)
-    unknown[pc.unique(places).to_numpy(zero_copy_only=False)] = False
-    if unknown.any():
-        rest = of_image.filter(pa.array(unknown))
-        shares.append(
-            Share(NO_SOURCE, pc.sum(rest["bytes_total_count"]).as_py(), pc.sum(rest["bytes_total_sum"]).as_py())
-        )
-    return _sorted(shares)
-
-
-def _open(quarantine: pa.Table, sources: pa.Table) -> tuple[int, int]:
-    """Refusals that stand, and those to be read again: neither given up, nor of a file that was taken since."""
-    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in quarantine.sort_by(QUARANTINE.order).to_pylist():
-        newest[tuple(row[name] for name in QUARANTINE.subject)] = row
-    paths = pa.array({row["path"] for row in newest.values()}, pa.string())
-    taken: dict[tuple[str, str], Any] = {}
-    for row in sources.filter(pc.is_in(sources["path"], value_set=paths)).to_pylist():
-        file = (row["device"], row["path"])
-        taken[file] = max(taken.get(file, row["ingested_at"]), row["ingested_at"])
-    numbers = {"refused": 0, "retry": 0, "dropped": 0}
-    for row in newest.values():
-        since = taken.get((row["device"], row["path"]))
-        if since is None or since < row[QUARANTINE.order]:
-            numbers[row["status"] or "refused"] += 1
-    return numbers["refused"], numbers["retry"]
-
-
-def _sorted(shares: Any) -> tuple[Share, ...]:
+def _sorted(shares: Iterable[Share]) -> tuple[Share, ...]:
     return tuple(sorted(shares, key=lambda share: (-share.bytes, share.name)))

@@ -41,7 +41,7 @@ BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError)
 """What reading a damaged Parquet file raises."""
 
 _BUFFER = 1 << 20  # bytes read at once, whatever the size of a row group
-_BATCH = 256  # rows in memory at once
+_BATCH, _BATCH_BYTES = 256, 1 << 23  # rows, and bytes of them, in memory at once
 _MAX_AWAITED = 256 * 1024 * 1024  # bytes: sixteen million relations
 _MAX_SHOWN = 120  # characters of a value in a finding
 
@@ -311,7 +311,7 @@ def readable_rows(
             row = 0
             try:
                 # Without threads: Arrow's would still hold on to a file system written in Python when the program ends.
-                for batch in file.iter_batches(_BATCH, [group], there, use_threads=False):
+                for batch in file.iter_batches(batch_rows(file, group), [group], there, use_threads=False):
                     for values, why in _values(batch):
                         yield group, row, values, why
                         row += 1
@@ -321,6 +321,13 @@ def readable_rows(
                 expected = file.metadata.row_group(group).num_rows
                 if row != expected:
                     yield group, -1, None, f"{row} rows were read of {expected}"
+
+
+def batch_rows(file: pq.ParquetFile, group: int) -> int:
+    """Rows of a row group to have in memory at once: few where they are large."""
+    described = file.metadata.row_group(group)
+    of_row = max(described.total_byte_size // max(described.num_rows, 1), 1)
+    return int(min(max(_BATCH_BYTES // of_row, 1), _BATCH))
 
 
 def reason_of(error: Exception) -> str:
@@ -475,12 +482,11 @@ class _Walk:
     def _file(self, examined: Examined, folder: Folder, file: DataFile) -> int:
         """Read one file; returns its readable rows."""
         layout = examined.layout
+        whats: list[str] = []
         rows = 0
         place: tuple[str, int] | None = None
         try:
-            wrong_file = fault_of_file(layout, folder, file)
-            if wrong_file is not None:
-                self._broken(examined, file, wrong_file)
+            whats += filter(None, [fault_of_file(layout, folder, file)])
             for group, row, values, why in readable_rows(folder, file.path):
                 if values is None:
                     kind = "row group" if row < 0 else "row"
@@ -502,9 +508,11 @@ class _Walk:
                     self._found(Finding(layout.name, "row", "; ".join(wrong), file.path, group, row, key))
                     examined.probes.add(values.get(layout.probe))
         except BROKEN as error:
-            self._broken(examined, file, f"it cannot be read: {reason_of(error)}")
-        if file.path not in examined.broken and file.rows is not None and rows != file.rows:
-            self._broken(examined, file, f"it has {rows:,} rows, and the log says {file.rows:,}")
+            whats.append(f"it cannot be read: {reason_of(error)}")
+        if not whats and file.path not in examined.broken and file.rows not in (None, rows):
+            whats.append(f"it has {rows:,} rows, and the log says {file.rows:,}")
+        if whats:
+            self._broken(examined, file, "; ".join(whats))
         return rows
 
     def _row(
@@ -599,7 +607,7 @@ def _spelled(layout: Layout, values: Mapping[str, Any]) -> str:
 
 def _array(prints: bytes | bytearray) -> "np.ndarray[Any, Any]":
     """Fingerprints as an array. NumPy drops zeros at the end of each, which changes nothing between whole hashes."""
-    return np.frombuffer(bytes(prints), "S16")
+    return np.frombuffer(prints, "S16")
 
 
 def _ignore(done: int, total: int) -> None:

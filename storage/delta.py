@@ -5,9 +5,12 @@ until the snapshot changes: of a table of a million rows, one row is then found 
 """
 
 import os
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -34,8 +37,7 @@ ROW_GROUP = 512
 FILE_BYTES = 64 * 1024 * 1024
 """Bytes of a file that a rewrite aims at."""
 
-# Of both, a table older than that forgets: files that no snapshot names, and the log by which it can be read as it was.
-_KEPT = {"delta.deletedFileRetentionDuration": "interval 7 days", "delta.logRetentionDuration": "interval 7 days"}
+_RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
 
 _SORT_BYTES = 256 * 1024 * 1024  # of memory, before a rewrite sorts through temporary files
 _SMALL = FILE_BYTES // 8
@@ -122,7 +124,7 @@ class Table:
         if self.refresh():
             return
         try:
-            DeltaTable.create(self.url, self.layout.schema, mode="ignore", configuration=_KEPT)
+            DeltaTable.create(self.url, self.layout.schema, mode="ignore")
         except DeltaError:
             # Another first writer may have come before; if none did, the table cannot be written.
             if not self.refresh():
@@ -223,18 +225,26 @@ class Table:
         return True
 
     def checkpoint(self) -> None:
-        """Sum the log up in one file, and drop what of it is older than it is kept."""
-        delta = cast(DeltaTable, self._delta)
-        delta.create_checkpoint()
-        delta.cleanup_metadata()
+        """Sum the log up in one file, from which others open the table faster."""
+        cast(DeltaTable, self._delta).create_checkpoint()
 
     def vacuum(self, keep: timedelta) -> int:
-        """Remove files that no snapshot of the last ``keep`` names; returns how many."""
-        hours = keep / timedelta(hours=1)
-        removed = cast(DeltaTable, self._delta).vacuum(
-            retention_hours=int(hours), dry_run=False, enforce_retention_duration=False, full=True
-        )
-        return len(removed)
+        """Remove what is no longer needed to read the table as it was at any time of the last ``keep``.
+
+        That is files that no snapshot of that time names, older log, and what killed writers left unfinished.
+
+        Returns:
+            How many files were removed, those of the log apart.
+        """
+        delta = cast(DeltaTable, self._delta)
+        hours = int(keep / timedelta(hours=1))
+        kept = dict.fromkeys(_RETENTIONS, f"interval {hours} hours")
+        if {name: delta.metadata().configuration.get(name) for name in kept} != kept:
+            delta.alter.set_table_properties(kept)
+        removed = delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
+        delta.create_checkpoint()
+        delta.cleanup_metadata()
+        return len(removed) + _remove_unfinished(delta, keep)
 
     def _read_log(self, delta: DeltaTable) -> None:
         probe, order = self.layout.probe, self.layout.order
@@ -269,22 +279,36 @@ class Table:
 def writer_properties(layout: Layout) -> WriterProperties:
     """How a table's Parquet files are written.
 
-    Properties of nested columns are ignored, so statistics and dictionaries are off by default, where they would only
-    cost bytes beside compressed weights, and on for all plain columns. (On for all: readers that build a dataset by
-    deltalake find nothing by a filter on a column without statistics.)
+    Statistics stand on all plain columns: readers that build a dataset by deltalake find nothing by a filter on a
+    column without them. Coded weights and hashes, which never repeat, would only grow by a dictionary.
     """
-    plain = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
+    bare = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
+    unique = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK", encoding="DELTA_LENGTH_BYTE_ARRAY")
     return WriterProperties(
         max_row_group_size=ROW_GROUP,
         compression="ZSTD",
         compression_level=1,
-        default_column_properties=ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE"),
-        column_properties={field.name: plain for field in layout.schema if _is_plain(field.type)},
+        default_column_properties=ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK"),
+        column_properties={
+            field.name: bare if pa.types.is_binary(field.type) else unique
+            for field in layout.schema
+            if pa.types.is_binary(field.type) or field.name in ("image_id", "labels_id")
+        },
     )
 
 
-def _is_plain(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind))
+def _remove_unfinished(delta: DeltaTable, keep: timedelta) -> int:
+    """Files of a local table that a killed writer had not yet given their names; object stores show no such files."""
+    if not delta.table_uri.startswith("file://"):
+        return 0
+    folder = Path(pa_fs.FileSystem.from_uri(delta.table_uri)[1])
+    removed = 0
+    for path in (*folder.glob("*#*"), *folder.glob("_delta_log/*#*"), *folder.glob("_delta_log/*.tmp")):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime >= keep.total_seconds():
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def _file_system(url: str, delta: DeltaTable) -> pa_fs.FileSystem:

@@ -40,6 +40,7 @@ from storage.tables import (
     annotated_size,
     delivery_row,
     image_row,
+    now,
     refusal_row,
     source_row,
 )
@@ -60,11 +61,11 @@ _FEW_ROWS = 4_096  # of a file that is not looked up by its row groups' statisti
 Row = EncodedImage | Source | Refusal | Delivery
 """What can be appended."""
 
-_KINDS: dict[type, tuple[Layout, Callable[[Any], dict[str, Any]]]] = {
+_KINDS: dict[type, tuple[Layout, Callable[[Any, datetime], dict[str, Any]]]] = {
     EncodedImage: (IMAGES, image_row),
-    Source: (SOURCES, source_row),
-    Refusal: (QUARANTINE, refusal_row),
-    Delivery: (DELIVERIES, delivery_row),
+    Source: (SOURCES, lambda source, _: source_row(source)),
+    Refusal: (QUARANTINE, lambda refusal, _: refusal_row(refusal)),
+    Delivery: (DELIVERIES, lambda delivery, _: delivery_row(delivery)),
 }
 
 
@@ -144,7 +145,8 @@ class Store:
         layout, as_row = _KINDS[type(rows[0])]
         if any(type(row) is not type(rows[0]) for row in rows):
             raise TypeError(f"rows of several kinds: {', '.join(sorted({type(row).__name__ for row in rows}))}")
-        return self._append(layout, [as_row(row) for row in rows])
+        appended_at = now()
+        return self._append(layout, [as_row(row, appended_at) for row in rows])
 
     def scan(
         self, layout: Layout, columns: Sequence[str] | None = None, where: pc.Expression | None = None
@@ -396,8 +398,9 @@ class Store:
             lambda row: row["ingested_at"],
         )
         now_there = {tuple(row[name] for name in SOURCES.key) for row in states.values()}
+        said_last = _newest(rows, (*SOURCES.subject, "image_id"), lambda row: row["ingested_at"])
         return _newest(
-            rows,
+            said_last.values(),
             ("image_id",),
             lambda row: (
                 tuple(row[name] for name in SOURCES.key) in now_there,

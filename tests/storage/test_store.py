@@ -33,7 +33,7 @@ def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path:
     store = Store(str(tmp_path / "store"))
     added = ("picked", "stopped")
     old = pa.schema([field for field in IMAGES.schema if field.name not in added])
-    rows = [image_row(encoded_image(0))]
+    rows = [image_row(encoded_image(0), now())]
     write_deltalake(store.table_url("images"), pa.Table.from_pylist(rows, schema=old))
     assert DeltaTable(store.table_url("images")).to_pyarrow_table().column_names == old.names
     assert store.scan(IMAGES)["picked"].to_pylist() == [None]

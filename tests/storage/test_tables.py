@@ -9,6 +9,7 @@ from storage.tables import (
     delivery_from_row,
     delivery_row,
     image_row,
+    now,
     source_from_row,
     source_row,
 )
@@ -65,7 +66,7 @@ def test_a_delivery_survives_its_row():
 
 def test_bytes_of_an_image_row_add_up_to_what_travels():
     image = encoded_image(1)
-    row = image_row(image)
+    row = image_row(image, now())
     assert row["bytes_background"] == len(image.frame.background)
     assert row["bytes_objects"] == len(image.frame.objects)
     assert row["bytes_total"] == row["bytes_background"] + row["bytes_objects"] + row["bytes_overhead"]

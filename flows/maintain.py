@@ -10,7 +10,7 @@ from tasks.maintain import compact, count, publish_statistics, vacuum
 def maintain(store: StoreUrl, keep_hours: KeepHours = 168.0) -> int:
     """Compact the store's tables, remove files that were replaced long ago, and show what it holds.
 
-    Others may read and write meanwhile. Where nothing is to be done, it changes nothing. Returns the files removed.
+    Others may read and write meanwhile. Where nothing is to be done, no table changes. Returns the files removed.
     """
     rewrites = compact(store)
     removed = vacuum(store, keep_hours)

@@ -13,7 +13,7 @@ from rinr.boxes import Annotation
 from rinr.codec.encoded import EncodedImage
 from rinr.labels import canonical_labels, labels_id
 from storage.store import Store
-from storage.tables import Delivery, Refusal, Source
+from storage.tables import Delivery, Refusal, Source, image_row, now
 from tests.storage.examples import ENCODING, digest, encoded_image, source
 
 BOXES = (Annotation(1.0, 2.0, 3.0, 4.0, "boat"),)
@@ -21,6 +21,11 @@ BOXES = (Annotation(1.0, 2.0, 3.0, 4.0, "boat"),)
 
 def sound_image(number: int, **changes: Any) -> EncodedImage:
     return encoded_image(number, **({"labels_id": labels_id(BOXES)} | changes))
+
+
+def sound_row(number: int, **changes: Any) -> dict[str, Any]:
+    """A row of ``images``, with columns as one likes."""
+    return image_row(sound_image(number), now()) | changes
 
 
 def sound_source(number: int, **changes: Any) -> Source:

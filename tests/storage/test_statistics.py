@@ -59,7 +59,7 @@ def test_shares_and_growth(store: Store) -> None:
     rows = []
     for number in range(5):
         image = sound_image(number, family="cosine" if number == 4 else "siren", preset=f"p{number % 2}")
-        rows.append(image_row(image) | {"created_at": days[number > 1]})
+        rows.append(image_row(image, days[number > 1]))
     append_raw(store, "images", rows)
     store.append([sound_image(0, encoding_id="other", family="cosine", preset="p9")])
     found = statistics(store.url)

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from rinr.codec.frame import EncodedFrame, pack_frame
 from storage.repair import plan, repair
 from storage.store import Store, StoreError
-from storage.tables import IMAGES, LAYOUTS, image_row, source_row
+from storage.tables import IMAGES, LAYOUTS, source_row
 from storage.verification import LISTED, Damage, examine, verify
 from tests.storage.examples import ENCODING, digest
 from tests.storage.stores import (
@@ -30,6 +30,7 @@ from tests.storage.stores import (
     image_file,
     read_raw,
     sound_image,
+    sound_row,
     sound_source,
 )
 
@@ -195,7 +196,7 @@ WRONG = {
 @pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
 def test_a_row_that_says_what_cannot_be(filled: Store, changes: dict[str, Any], words: str) -> None:
     filled.append([sound_source(13)])
-    append_raw(filled, "images", [image_row(sound_image(13)) | changes])
+    append_raw(filled, "images", [sound_row(13, **changes)])
     damage = verify(filled.url)
     assert counts(damage) == {("images", "row"): 1}
     assert words in damage.findings[0].what
@@ -212,7 +213,7 @@ def test_a_row_that_says_what_cannot_be(filled: Store, changes: dict[str, Any], 
 def test_ids_that_are_none_are_dropped_with_any_text_in_them(filled: Store) -> None:
     nasty = ["' OR 1=1 --", "\\'", "", "a\nb", "\N{SNOWMAN}%_", "x\0y", None]
     for text in nasty:
-        append_raw(filled, "images", [image_row(sound_image(1)) | {"image_id": text}])
+        append_raw(filled, "images", [sound_row(1, image_id=text)])
     damage = verify(filled.url)
     assert counts(damage)["images", "row"] == len(nasty)
     assert all("\n" not in f"{finding.key}{finding.what}" for finding in damage.findings)
@@ -222,7 +223,7 @@ def test_ids_that_are_none_are_dropped_with_any_text_in_them(filled: Store) -> N
 
 
 def test_a_row_that_stands_twice(filled: Store) -> None:
-    append_raw(filled, "images", [image_row(sound_image(3))])
+    append_raw(filled, "images", [sound_row(3)])
     damage = verify(filled.url)
     assert counts(damage) == {("images", "duplicate"): 1}
     assert digest("image 3") in str(damage.findings[0].key)
@@ -231,7 +232,7 @@ def test_a_row_that_stands_twice(filled: Store) -> None:
 
 
 def test_of_a_good_and_a_damaged_row_of_one_key_the_good_one_stays(filled: Store) -> None:
-    append_raw(filled, "images", [image_row(sound_image(3)) | {"payload": b"RI junk"}])
+    append_raw(filled, "images", [sound_row(3, payload=b"RI junk")])
     assert counts(verify(filled.url)) == {("images", "row"): 1, ("images", "duplicate"): 1}
     repair(filled.url)
     mended(filled, set(), 12)
@@ -347,7 +348,7 @@ def test_an_unreadable_log_is_named_and_left(filled: Store) -> None:
 
 def test_many_findings_are_counted_and_some_listed(filled: Store) -> None:
     filled.append([sound_source(number) for number in range(100, 150)])
-    append_raw(filled, "images", [image_row(sound_image(number)) | {"width": 1} for number in range(100, 150)])
+    append_raw(filled, "images", [sound_row(number, width=1) for number in range(100, 150)])
     damage = verify(filled.url)
     assert counts(damage) == {("images", "row"): 50}
     assert len(damage.findings) == LISTED
@@ -418,7 +419,7 @@ def spoil(store: Store) -> set[str]:
     data[start : start + 60] = b"\xff" * 60
     path.write_bytes(data)
     image_file(store, 9).unlink()
-    append_raw(store, "images", [image_row(sound_image(700)) | {"payload": b"junk"}, image_row(sound_image(1))])
+    append_raw(store, "images", [sound_row(700, payload=b"junk"), sound_row(1)])
     store.append([sound_source(700)])
     return lost | ids(8, 9, 10, 11, 700)
 

@@ -9,9 +9,8 @@ from typer.testing import CliRunner, Result
 
 from rinr.cli.main import app
 from storage.store import Store
-from storage.tables import image_row
 from tests.storage.examples import ENCODING, digest
-from tests.storage.stores import append_raw, files, fill, image_file, sound_image
+from tests.storage.stores import append_raw, files, fill, image_file, sound_row
 
 run = CliRunner()
 
@@ -41,7 +40,7 @@ def test_a_clean_store(store: Store) -> None:
 def test_damage_is_named_and_repaired_when_said_yes(store: Store) -> None:
     path = image_file(store, 5)
     path.write_bytes(path.read_bytes()[:500])
-    append_raw(store, "images", [image_row(sound_image(1)) | {"payload": b"[red]junk[/]"}])
+    append_raw(store, "images", [sound_row(1, payload=b"[red]junk[/]")])
     output = invoke("verify", "--store", store.url, code=1).output
     assert path.name in output
     assert digest("image 1") in output

@@ -53,6 +53,7 @@ _ROUNDS = 3
 _PROBES = 500  # keys that are replaced in one commit
 _RESCUED, _RESCUED_BYTES = 512, 1 << 23  # rows, and bytes of payloads, in memory at once while a file is rescued
 _ATTEMPTS = 30
+_EXCHANGES = 6  # attempts, before whole files are written anew: appends of others stand in no way of that
 _LONGEST_PAUSE = 0.5  # seconds
 
 Ask = Callable[[Damage, tuple[str, ...]], bool]
@@ -176,11 +177,11 @@ class _Work:
                 mode="append",
                 schema_mode=schema_mode,
                 writer_properties=writer_properties(layout),
-                commit_properties=_next_transaction(layout, opened.table),
+                commit_properties=_next_transaction(f"rinr-repair-{layout.name}", opened.table),
             )
             return counted.rows
 
-        rows = self._attempted(layout, rescue)
+        rows = self._attempted(layout, rescue, _ATTEMPTS)
         if rows is None:
             return
         self.rescued[layout.name] = self.rescued.get(layout.name, 0) + rows
@@ -189,18 +190,19 @@ class _Work:
             self._damaged.file_system.makedirs(self._damaged.root, exist_ok=True)
             self._damaged.file_system.mv(folder.path(path), self._damaged.path(name))
             self.aside.add(name)
-        self._attempted(layout, lambda opened: opened.table.repair())
+        self._attempted(layout, lambda opened: opened.table.repair(), _ATTEMPTS)
 
     def _mend_rows(self, layout: Layout, probes: list[str | None], again: bool) -> None:
         folder = Folder(f"{self.url}/{layout.name}")
 
-        places: set[str] = set()
+        held: dict[str, list[dict[str, Any]]] = {}  # rows of these keys by file: files never change
 
         def exchange(opened: Opened) -> int:
-            found = list(_rows_of(layout, folder, opened.files, set(probes)))
-            kept, dropped = _parted(layout, [row for _, row in found])
-            places.clear()
-            places.update(path for path, _ in found)
+            unseen = [file for file in opened.files if file.path not in held]
+            held.update((file.path, []) for file in unseen)
+            for path, row in _rows_of(layout, folder, unseen, set(probes)):
+                held[path].append(row)
+            kept, dropped = _parted(layout, [row for file in opened.files for row in held[file.path]])
             if not dropped or again:
                 return 0
             self._put_aside(layout, dropped)
@@ -210,16 +212,18 @@ class _Work:
                 mode="overwrite",  # of what the predicate names alone
                 predicate=_predicate(layout.probe, probes),
                 writer_properties=writer_properties(layout),
-                commit_properties=_next_transaction(layout, opened.table),
+                commit_properties=_next_transaction(f"rinr-{layout.name}", opened.table),
             )
             return len(dropped)
 
         try:
-            number = self._attempted(layout, exchange)
+            number = self._attempted(layout, exchange, _EXCHANGES)
         except (DeltaError, pa.ArrowException):
             again = True
-        if again:  # what pyarrow reads, deltalake may still find damaged, or read as something else
-            for path in sorted(places):
+        if again:
+            # What pyarrow reads, deltalake may still find damaged, or read as something else; and while others write
+            # all the time, no exchange gets through. Whole files can be written anew then.
+            for path in sorted(path for path, rows in held.items() if rows):
                 self._mend_file(layout, path, whole=True)
             return
         self.dropped[layout.name] = self.dropped.get(layout.name, 0) + number
@@ -233,20 +237,24 @@ class _Work:
         self._damaged.write(name, data)
         self.aside.add(name)
 
-    def _attempted(self, layout: Layout, change: Callable[[Opened], Any]) -> Any:
-        """Make a change to the newest snapshot; where another writer was faster, to the one after."""
-        for attempt in range(_ATTEMPTS):
+    def _attempted(self, layout: Layout, change: Callable[[Opened], Any], attempts: int) -> Any:
+        """Make a change to the newest snapshot; where another writer was faster, to the one after.
+
+        Raises:
+            CommitFailedError: others were faster at each attempt.
+            StoreError: the table cannot be opened.
+        """
+        for attempt in range(attempts):
             opened = open_table(self.url, layout)
             if not isinstance(opened, Opened):
                 raise StoreError(f"the table {self.url}/{layout.name} cannot be opened: {opened or 'it is gone'}")
             try:
                 return change(opened)
             except CommitFailedError:
+                if attempt == attempts - 1:
+                    raise
                 time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
-        raise StoreError(
-            f"the table {self.url}/{layout.name} was written by others at each of {_ATTEMPTS} attempts; "
-            "run the repair again while fewer write"
-        )
+        raise AssertionError("no attempts were asked for")
 
 
 class _Counted:
@@ -376,9 +384,12 @@ def _schema_mode(layout: Layout, table: DeltaTable) -> Any:
     return "merge" if len(_present_schema(layout, table)) < len(layout.schema) else None
 
 
-def _next_transaction(layout: Layout, table: DeltaTable) -> CommitProperties:
-    """The number that the store's own writers would take next: of two that come at once, one is refused."""
-    name = f"rinr-{layout.name}"
+def _next_transaction(name: str, table: DeltaTable) -> CommitProperties:
+    """The next number of a named transaction: of two that come at once, one is refused.
+
+    The store's own writers count in ``rinr-<table>``. Rescued rows count in a name of their own: no writer appends what
+    stands in the file they come from, so that only another repair could write them twice.
+    """
     number = (table.transaction_version(name) or 0) + 1
     return CommitProperties(app_transactions=[Transaction(name, number)])
 

@@ -25,14 +25,16 @@ from rinr import accelerator
 from rinr.codec.bytestream import PayloadError
 from rinr.folders import spread
 from rinr.frames import Frame, ImageError, working_frame
-from rinr.labels import LabelError
+from rinr.labels import LabelError, parse_coco
 from rinr.shard import ShardRow
 from rinr.training.dataset import JpegDataset, RinrDataset, canvas_size
 from rinr.training.detector import new_detector
 from rinr.training.evaluate import Precision, evaluate
 from rinr.training.train import TrainingSettings, train
 from rinr.version import __version__
+from storage.credentials import Secrets, environment
 from storage.devices import DeviceError, DeviceStorage
+from storage.fleet import Device
 from storage.folder import Folder
 from storage.inbox import Inbox, ShardError
 from storage.ingestion import assign_labels
@@ -54,24 +56,20 @@ class DeviceJob:
     """One device's training job.
 
     Attributes:
-        name: of the device.
-        inbox: fsspec URL or folder with the shards delivered to it.
-        storage: fsspec URL or folder with its own JPEGs and ``annotations.json``.
-        home: local folder for model and report.
+        device: whose: its inbox, its storage with its own JPEGs and labels, its home for model and report.
         training: epochs, batch size, learning rate, seed.
         longest_side: of the pictures trained on, at most, in pixels, 32 to 2048.
         torch_device: ``cpu``, ``cuda``, ...; ``auto`` takes a CUDA device where there is one.
         own_pictures: how many of its own JPEGs it is tested on at most, spread evenly over all.
+        secrets: gives the secrets that the device's options refer to.
     """
 
-    name: str
-    inbox: str
-    storage: str
-    home: str
+    device: Device
     training: TrainingSettings = field(default_factory=TrainingSettings)
     longest_side: int = 320
     torch_device: str = "auto"
     own_pictures: int = 500
+    secrets: Secrets = environment
 
     def __post_init__(self) -> None:
         if not 32 <= self.longest_side <= 2048:
@@ -127,7 +125,7 @@ def run(job: DeviceJob, progress: Progress | None = None) -> DeviceReport:
     model = safetensors.torch.save(weights, metadata)
     report = DeviceReport(
         key=key,
-        device=job.name,
+        device=job.device.name,
         torch_device=torch_device,
         epochs=job.training.epochs,
         seed=job.training.seed,
@@ -161,7 +159,7 @@ class _Received:
 
 
 def _receive(job: DeviceJob, tell: Progress) -> _Received:
-    inbox = Inbox(job.inbox)
+    inbox = Inbox(job.device.inbox, job.device.inbox_options, job.secrets)
     shards = inbox.shards()
     taken = []
     refused = []
@@ -169,7 +167,7 @@ def _receive(job: DeviceJob, tell: Progress) -> _Received:
         tell("verifying shards", done, len(shards))
         try:
             manifest = inbox.manifest(shard)
-            rows = inbox.read(manifest, device=job.name)
+            rows = inbox.read(manifest, device=job.device.name)
             RinrDataset(rows)  # every network is parsed: one damaged at its source must not stop the others
         except (ShardError, PayloadError) as error:
             refused.append(Refused(shard, str(error)))
@@ -181,15 +179,16 @@ def _receive(job: DeviceJob, tell: Progress) -> _Received:
     if not newest:
         why = "; ".join(f"{one.shard}: {one.reason}" for one in refused)
         state = (
-            f"every shard in {job.inbox} was refused ({why}); have them sent again"
+            f"every shard in {job.device.inbox} was refused ({why}); have them sent again"
             if refused
-            else f"the inbox {job.inbox} is empty; deliver to it first"
+            else f"the inbox {job.device.inbox} is empty; deliver to it first"
         )
-        raise DeviceJobError(f"nothing to train {job.name} on: {state}")
+        raise DeviceJobError(f"nothing to train {job.device.name} on: {state}")
     if not any(row.frame.boxes for row in newest.values()):
         raise DeviceJobError(
-            f"nothing to train {job.name} on: none of the {len(newest)} frames in {job.inbox} has a labelled object; "
-            "put an annotations.json (COCO detection format) beside the JPEGs they come from and ingest again"
+            f"nothing to train {job.device.name} on: none of the {len(newest)} frames in {job.device.inbox} "
+            "has a labelled object; put an annotations.json (COCO detection format) beside the JPEGs they come from "
+            "and ingest again"
         )
     ordered = tuple(newest[image_id] for image_id in sorted(newest))
     return _Received(ordered, sum(manifest.bytes for manifest, _ in taken), tuple(refused))
@@ -203,10 +202,13 @@ def _own_pictures(
     trained_on = {row.image_id for row in received}
 
     def frames() -> Iterator[Frame]:
-        storage = DeviceStorage(job.name, job.storage)
+        storage = DeviceStorage(job.device, job.secrets)
         try:
-            files = storage.list_jpegs()
-            labels, _ = assign_labels(storage.read_labels(), files, job.name)
+            listing = storage.list()
+            files = sorted(listing.jpegs, key=lambda file: file.path)
+            place = job.device.labels.path
+            told = parse_coco(storage.read_label(place)) if place in listing.others else {}
+            labels, _ = assign_labels(told, files, job.device.name)
             labelled = [file for file in files if file.path in labels]
         except (DeviceError, LabelError) as error:
             notes.append(f"The device's own pictures cannot be used: {error}.")
@@ -243,7 +245,7 @@ def _key(job: DeviceJob, torch_device: str, received: _Received, own: JpegDatase
     """SHA-256 of all that the report follows from, times of day and folders aside."""
     document = {
         "version": __version__,
-        "device": job.name,
+        "device": job.device.name,
         "torch_device": torch_device,
         "training": asdict(job.training),
         "longest_side": job.longest_side,
@@ -258,10 +260,10 @@ def _key(job: DeviceJob, torch_device: str, received: _Received, own: JpegDatase
 
 def _finished(job: DeviceJob, key: str) -> DeviceReport | None:
     """The report of this very job, where it stands in the home folder with the model it vouches for."""
-    home = Folder(job.home)
+    home = Folder(job.device.home)
     try:
         report = parse_report(home.read(REPORT, _MAX_REPORT_BYTES))
-        model = (Path(job.home) / MODEL).read_bytes()
+        model = (Path(job.device.home) / MODEL).read_bytes()
     except (OSError, ValueError):
         return None
     sound = hashlib.sha256(model).hexdigest() == report.model_sha256 and home.exists(CURVE)
@@ -269,11 +271,12 @@ def _finished(job: DeviceJob, key: str) -> DeviceReport | None:
 
 
 def _write(job: DeviceJob, files: dict[str, bytes]) -> None:
-    home = Folder(job.home)
+    home = Folder(job.device.home)
     try:
         for name, data in files.items():
             home.write(name, data)
     except OSError as error:
         raise DeviceJobError(
-            f"{job.home} cannot be written: {error.strerror or error}; check `home` of {job.name} in the fleet file"
+            f"{job.device.home} cannot be written: {error.strerror or error}; "
+            f"check `home` of {job.device.name} in the fleet file"
         ) from error

@@ -5,15 +5,20 @@ Pillow's LANCZOS filter; boxes follow it.
 """
 
 import io
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from rinr.boxes import Annotation, Box, fit_box
+from rinr.colour import to_srgb
 from rinr.labels import ImageLabels, image_id, labels_id, parse_date
 
 WORKING_SIDE = 640
@@ -24,11 +29,50 @@ Pixels = npt.NDArray[np.uint8]
 """A picture: ``[height, width, 3]``, RGB, 0 to 255."""
 
 _ORIENTATION, _DATE_TIME, _EXIF_FOLDER, _DATE_TIME_ORIGINAL = 0x0112, 0x0132, 0x8769, 0x9003
+_COLOUR_SPACE, _INTEROPERABILITY_FOLDER, _INTEROPERABILITY = 0xA001, 0xA005, 0x0001
+_UNCALIBRATED, _ADOBE_RGB = 0xFFFF, "R03"
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a stored raster upright, by its EXIF orientation."""
+
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers that no length follows
+# Within a scan, ff 00 is a byte of data, ff d0 to ff d7 are restarts, and ff may be repeated before a marker.
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_FILL = re.compile(rb"\xff+")
+_MAX_SEGMENTS = 100_000
+_MAX_SPOKEN = 200
 
 
 class ImageError(ValueError):
     """Bytes that are not a picture this project takes; the message says what is wrong with them."""
+
+
+class IncompleteJpeg(ImageError):  # noqa: N818 - it may be no error: the file may still be growing
+    """A JPEG whose end is not there: cut off, or still being written."""
+
+
+@dataclass(frozen=True)
+class JpegFacts:
+    """What a checked JPEG is.
+
+    Attributes:
+        size: ``(width, height)`` of the upright picture, in pixels.
+        orientation: the EXIF orientation that sets it upright, 1 to 8.
+        captured_at: from EXIF, where it says so.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    captured_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -76,38 +120,36 @@ class Frame:
         return self.pixels.shape[1], self.pixels.shape[0]
 
 
+def check_jpeg(data: bytes) -> JpegFacts:
+    """Whether :func:`open_jpeg` takes a JPEG, at the least cost: it is decoded fully, and no picture is made of it.
+
+    Raises:
+        IncompleteJpeg: empty or cut off, as is a file that is still being written.
+        ImageError: not a JPEG, damaged, or over the limits of bytes and pixels.
+    """
+    with _jpeg(data) as (image, exif):
+        # The whole stream is decoded for a grey picture as well; colours add nothing that could fail.
+        image.draft("L", None)
+        image.load()
+        size = image.size
+    return JpegFacts(_upright_size(size, exif.orientation), exif.orientation, exif.captured_at)
+
+
 def open_jpeg(data: bytes) -> Photo:
     """Decode a JPEG fully and set it upright, in RGB.
 
-    Grey and CMYK pictures and embedded colour profiles are converted to sRGB.
+    Grey and CMYK pictures, embedded colour profiles and Adobe RGB that EXIF declares are converted to sRGB.
 
     Raises:
-        ImageError: empty, not a JPEG, truncated, damaged, or over the limits of bytes and pixels.
+        IncompleteJpeg: empty or cut off.
+        ImageError: not a JPEG, damaged, or over the limits of bytes and pixels.
     """
-    if not data:
-        raise ImageError("the file is empty")
-    if len(data) > MAX_JPEG_BYTES:
-        raise ImageError(f"the file has {len(data):,} bytes; at most {MAX_JPEG_BYTES:,} are taken")
-    if not data.startswith(b"\xff\xd8\xff"):
-        raise ImageError(f"not a JPEG: it starts with {data[:4].hex(' ')}, a JPEG with ff d8 ff")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own pixel limit is checked below, before any decoding
-            image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"the picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are taken")
-        exif = image.getexif()
-        orientation = int(exif.get(_ORIENTATION, 1) or 1)
-        captured = exif.get_ifd(_EXIF_FOLDER).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
+    with _jpeg(data) as (image, exif):
         image.load()
-        upright = ImageOps.exif_transpose(_to_srgb(image))
-    except ImageError:
-        raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, TypeError) as error:
-        raise ImageError(f"the JPEG cannot be decoded: {error}") from None
-    pixels = np.asarray(upright)
-    return Photo(pixels, orientation if 1 <= orientation <= 8 else 1, parse_date(captured))
+        upright = to_srgb(image, adobe_rgb=exif.adobe_rgb)
+        if exif.orientation in _UPRIGHT:
+            upright = upright.transpose(_UPRIGHT[exif.orientation])
+        return Photo(np.asarray(upright), exif.orientation, exif.captured_at)
 
 
 def working_size(width: int, height: int) -> tuple[int, int]:
@@ -128,26 +170,35 @@ def working_frame(jpeg: bytes, labels: ImageLabels | None = None) -> Frame:
         ImageError: see :func:`open_jpeg`.
     """
     photo = open_jpeg(jpeg)
+    boxes, notes = fit_annotations(labels, JpegFacts(photo.size, photo.orientation, photo.captured_at))
+    return Frame(
+        image_id=image_id(jpeg),
+        labels_id=labels_id(labels.boxes if labels else ()),
+        pixels=resize(photo.pixels, working_size(*photo.size)),
+        boxes=boxes,
+        source_size=photo.size,
+        notes=notes,
+        captured_at=photo.captured_at,
+    )
+
+
+def fit_annotations(labels: ImageLabels | None, facts: JpegFacts) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    """The boxes of a working frame, and notes of what was done to them.
+
+    Args:
+        labels: annotations of the captured picture: see :func:`working_frame`.
+        facts: of the captured picture.
+    """
     boxes: list[Box] = []
     notes: list[str] = []
-    size = working_size(*photo.size)
-    annotations = labels.boxes if labels else ()
-    for annotation in annotations:
-        upright = _turn(annotation, photo, labels.size) if labels else annotation
-        box, note = fit_box(upright, photo.size, size)
+    size = working_size(*facts.size)
+    for annotation in labels.boxes if labels else ():
+        box, note = fit_box(_turn(annotation, facts, labels.size if labels else None), facts.size, size)
         if box:
             boxes.append(box)
         if note:
             notes.append(note)
-    return Frame(
-        image_id=image_id(jpeg),
-        labels_id=labels_id(annotations),
-        pixels=resize(photo.pixels, size),
-        boxes=tuple(sorted(boxes)),
-        source_size=photo.size,
-        notes=tuple(notes),
-        captured_at=photo.captured_at,
-    )
+    return tuple(sorted(boxes)), tuple(notes)
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -157,25 +208,105 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+@dataclass(frozen=True)
+class _Exif:
+    orientation: int = 1
+    captured_at: datetime | None = None
+    adobe_rgb: bool = False
+
+
+@contextmanager
+def _jpeg(data: bytes) -> Iterator[tuple[Image.Image, _Exif]]:
+    """A JPEG within the limits, its end there, not decoded yet; what its decoding raises is an ImageError."""
+    if not data:
+        raise IncompleteJpeg("the file is empty")
+    if len(data) > MAX_JPEG_BYTES:
+        raise ImageError(f"the file has {len(data):,} bytes; at most {MAX_JPEG_BYTES:,} are taken")
+    if not data.startswith(_START_OF_IMAGE):
+        if _START_OF_IMAGE.startswith(data.rstrip(b"\0")):
+            raise IncompleteJpeg("the file has no more than zeros or the start of a JPEG yet; copy it again")
+        raise ImageError(f"not a JPEG: it starts with {data[:4].hex(' ')}, a JPEG with ff d8 ff")
+    if not _has_end(data):
+        raise IncompleteJpeg("the JPEG cannot be decoded: its end (ff d9) is not there; it was cut off; copy it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own pixel limit is checked below, before any decoding
+            image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"the picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are taken")
+        yield image, _read_exif(image)
+    except (ImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("the JPEG cannot be decoded: its header is damaged") from None
+    except Exception as error:  # of whatever kind: hostile bytes lead Pillow to many
+        spoken = "".join(c if c.isprintable() else "?" for c in str(error)[:_MAX_SPOKEN])
+        kind = IncompleteJpeg if "truncated" in spoken else ImageError
+        raise kind(f"the JPEG cannot be decoded: {spoken}") from None
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether the end-of-image marker stands where the picture's segments and scans lead to it.
+
+    Bytes beyond it do not matter. Where the segments are damaged this says yes: that is the decoder's to judge.
+    """
+    at, end, segments = 2, len(data), 0
+    while at + 1 < end:
+        segments += 1
+        if segments > _MAX_SEGMENTS:
+            raise ImageError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
+        if data[at] != 0xFF:
+            return bool(data[at:].strip(b"\0"))  # all zeros: room that was set aside and not written yet
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr]  # there is one
+            continue
+        if marker == _END_OF_IMAGE:
+            return True
+        at += 2
+        if marker not in _STANDALONE and marker != 0:
+            at += max(int.from_bytes(data[at : at + 2], "big"), 2)
+        if marker == _START_OF_SCAN:
+            found = _MARKER_IN_SCAN.search(data, at)
+            if not found:
+                return False
+            at = found.start()
+    return False
+
+
+def _read_exif(image: Image.Image) -> _Exif:
+    """What EXIF says; nothing where it is damaged: the picture may be whole all the same."""
+    if not {"exif", "xmp"} & image.info.keys():
+        return _Exif()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             exif = image.getexif()
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            return image.convert("RGB")  # a damaged profile says nothing; the picture still does
-        if converted is not None:
-            converted.info["exif"] = exif.tobytes()
-            return converted
-    return image.convert("RGB")
+            details = exif.get_ifd(_EXIF_FOLDER)
+            uncalibrated = details.get(_COLOUR_SPACE) == _UNCALIBRATED
+            index = exif.get_ifd(_INTEROPERABILITY_FOLDER).get(_INTEROPERABILITY) if uncalibrated else None
+            orientation = exif.get(_ORIENTATION)
+            captured = _date(details.get(_DATE_TIME_ORIGINAL)) or _date(exif.get(_DATE_TIME))
+    except Exception:  # Pillow's reader of EXIF raises many kinds
+        return _Exif()
+    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
+        orientation = 1
+    return _Exif(orientation, captured, isinstance(index, str) and index.strip("\0 ") == _ADOBE_RGB)
 
 
-def _turn(annotation: Annotation, photo: Photo, annotated: tuple[int, int] | None) -> Annotation:
+def _date(value: Any) -> datetime | None:
+    return parse_date(value.strip("\0 ")) if isinstance(value, str) and len(value) < 100 else None
+
+
+def _upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return (size[1], size[0]) if orientation in _TURNED_BY_A_QUARTER else size
+
+
+def _turn(annotation: Annotation, facts: JpegFacts, annotated: tuple[int, int] | None) -> Annotation:
     """Carry a box from the stored raster to the upright picture, where the annotated size says it needs that."""
-    width, height = stored = photo.size[::-1]
-    if photo.orientation not in _TURNED_BY_A_QUARTER or annotated != stored or width == height:
+    width, height = stored = facts.size[::-1]
+    if facts.orientation not in _TURNED_BY_A_QUARTER or annotated != stored or width == height:
         return annotation
     x, y, w, h = annotation.x, annotation.y, annotation.width, annotation.height
     turned = {
@@ -183,5 +314,5 @@ def _turn(annotation: Annotation, photo: Photo, annotated: tuple[int, int] | Non
         6: (height - y - h, x, h, w),
         7: (height - y - h, width - x - w, h, w),
         8: (y, width - x - w, h, w),
-    }[photo.orientation]
+    }[facts.orientation]
     return Annotation(*turned, annotation.label)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rinr.shard import SHARD, ShardRow, from_table
+from storage.credentials import Secrets, environment
 from storage.fleet import Device
 from storage.inbox import MAX_ROWS, Inbox, Key, Manifest, ShardError
 from storage.store import Store
@@ -14,7 +15,7 @@ from storage.tables import DELIVERIES, IMAGES, SOURCES, Delivery
 _KEY = ["image_id", "labels_id", "encoding_id"]
 
 
-def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | None:
+def deliver(store: Store, device: Device, *, encoding_id: str, secrets: Secrets = environment) -> Delivery | None:
     """Put the images that a device lacks into its inbox, as one shard, and write that down.
 
     A device lacks an image that it did not capture itself and that was not delivered to it. An image whose
@@ -27,6 +28,7 @@ def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | Non
         store: where images and deliveries stand.
         device: to whom.
         encoding_id: of the encoding to send.
+        secrets: gives the secrets that the inbox's options refer to.
 
     Returns:
         The delivery made, or the last one that an earlier run put into the inbox without writing it down;
@@ -38,7 +40,7 @@ def deliver(store: Store, device: Device, *, encoding_id: str) -> Delivery | Non
         InboxError: the inbox cannot be read or written.
         ShardError: the inbox holds a malformed manifest or one of another device.
     """
-    inbox = Inbox(device.inbox)
+    inbox = Inbox(device.inbox, device.inbox_options, secrets)
     manifests = inbox.manifests()
     for manifest in manifests:
         if manifest.device != device.name:

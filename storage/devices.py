@@ -3,29 +3,36 @@
 A path from a device is only ever used to read from that device; it never chooses a place on our side.
 """
 
-import unicodedata
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from rinr.folders import JPEG_SUFFIXES, LABELS_FILE
+from rinr.folders import JPEG_SUFFIXES
 from rinr.frames import MAX_JPEG_BYTES
-from rinr.labels import MAX_FILE_BYTES, ImageLabels, parse_coco
+from rinr.labels import MAX_FILE_BYTES
+from storage.credentials import Secrets, environment
+from storage.device_paths import MAX_PATH, MAX_SPELLING, path_fault, safe_spelling
+from storage.fleet import Device
 from storage.folder import Folder
 
-MAX_PATH = 1_000
-MAX_SPELLING = 300
+__all__ = [
+    "MAX_PATH",
+    "MAX_SPELLING",
+    "DeviceError",
+    "DeviceFile",
+    "DeviceStorage",
+    "Listing",
+    "path_fault",
+    "safe_spelling",
+]
 
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+_LISTED = (*JPEG_SUFFIXES, ".json", ".txt", ".xml")
+_TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "modified", "created")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNSAFE_CATEGORIES = {
-    "Cc",
-    "Cs",
-    "Zl",
-    "Zp",
-}  # control characters, lone surrogates, line and paragraph separators
 
 
 class DeviceError(RuntimeError):
@@ -34,141 +41,184 @@ class DeviceError(RuntimeError):
 
 @dataclass(frozen=True)
 class DeviceFile:
-    """A JPEG in a device's storage, as listed.
+    """A file in a device's storage, as listed.
 
     Attributes:
         path: relative to the storage's URL.
         size: in bytes.
         modified: the file's time; 1970 where the storage keeps none.
+        etag: what the storage says of its content, where it says something.
         regular: false for links, pipes and the like, which are not read.
     """
 
     path: str
     size: int
     modified: datetime
+    etag: str | None = None
     regular: bool = True
+
+    @property
+    def state(self) -> str:
+        """Size, time and etag in one text: another content has another."""
+        return f"{self.size} {self.modified.isoformat()} {self.etag or '-'}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a device's storage.
+
+    Attributes:
+        jpegs: ``.jpg`` and ``.jpeg`` files (in any case), oldest first.
+        others: files that may hold labels, by path: ``.json``, ``.txt`` and ``.xml``, and what ``labels`` of the device
+            names.
+    """
+
+    jpegs: tuple[DeviceFile, ...]
+    others: dict[str, DeviceFile]
 
 
 class DeviceStorage:
-    """The folder in which one device puts its JPEGs and their labels.
+    """The place in which one device puts its JPEGs and their labels.
 
     Args:
-        device_name: for messages.
-        url: an fsspec URL or a plain folder.
+        device: whose.
+        secrets: gives the secrets that its options refer to.
     """
 
-    def __init__(self, device_name: str, url: str) -> None:
-        self.device_name = device_name
-        self.url = url
-        self._folder = Folder(url)
+    def __init__(self, device: Device, secrets: Secrets = environment) -> None:
+        self.device = device
+        self._folder = Folder(device.storage, device.storage_options, secrets)
 
-    def list_jpegs(self) -> list[DeviceFile]:
-        """The ``.jpg`` and ``.jpeg`` files (in any case) in the folder and below, sorted by path.
+    def list(self) -> Listing:
+        """All pictures and label files in the storage's folder and below, in one listing.
 
-        Hidden files and folders and ``*.part`` files are passed over.
+        Hidden files and folders and ``*.part`` files are passed over; links to folders are not followed.
 
         Raises:
             DeviceError: the folder does not exist or cannot be listed.
         """
-        with self._errors("listed"):
-            if not self._folder.file_system.isdir(self._folder.root):
+        try:
+            with self._errors("listed"):
+                found = self._folder.tree(self._is_listed)
+        except DeviceError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
                 raise DeviceError(
-                    f"{self.url} does not exist; check `storage` of device {self.device_name} in the fleet file"
-                )
-            found = self._folder.file_system.find(self._folder.root, detail=True)
-        start = len(self._folder.root) + 1
-        files = [_device_file(name[start:], info) for name, info in found.items()]
-        return sorted((file for file in files if _is_listed(file.path)), key=lambda file: file.path)
+                    f"{self.device.storage} does not exist; "
+                    f"check `storage` of device {self.device.name} in the fleet file"
+                ) from error
+            raise
+        jpegs = []
+        others = {}
+        for path, info in found.items():
+            file = _device_file(path, info)
+            if path.lower().endswith(JPEG_SUFFIXES):
+                jpegs.append(file)
+            else:
+                others[path] = file
+        return Listing(tuple(sorted(jpegs, key=lambda file: (file.modified, file.path))), others)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file, at most one more than ``rinr.frames.MAX_JPEG_BYTES`` (which refuses it then).
+        """The bytes of a picture, at most one more than ``rinr.frames.MAX_JPEG_BYTES`` (which refuses it then).
 
         Args:
             path: as listed.
 
         Raises:
-            DeviceError: the path is none that may be read, or the file is not there or cannot be read.
+            DeviceError: the path is none that may be read, or the file is not there or cannot be read to its end.
         """
         return self._read(path, MAX_JPEG_BYTES)
 
-    def read_labels(self) -> dict[str, ImageLabels]:
-        """What ``annotations.json`` in the folder says, by file name; nothing where there is no such file.
+    def read_label(self, path: str) -> bytes:
+        """The bytes of a label file, at most one more than ``rinr.labels.MAX_FILE_BYTES``.
 
         Raises:
-            DeviceError: it cannot be read.
-            rinr.labels.LabelError: it is not COCO detection format, or over a limit.
+            DeviceError: as of :meth:`read`.
         """
-        with self._errors("read"):
-            if not self._folder.exists(LABELS_FILE):
-                return {}
-        return parse_coco(self._read(LABELS_FILE, MAX_FILE_BYTES))
+        return self._read(path, MAX_FILE_BYTES)
 
-    def labels_file(self) -> DeviceFile:
-        """``annotations.json`` as a file.
+    def stat(self, path: str) -> DeviceFile:
+        """A file as it is now.
 
         Raises:
-            DeviceError: it is not there or cannot be read.
+            DeviceError: it is not there, or the storage cannot be asked.
         """
-        with self._errors("read"):
-            return _device_file(LABELS_FILE, self._folder.file_system.info(self._folder.path(LABELS_FILE)))
+        self._check(path, "read")
+        with self._errors(f"read: {safe_spelling(path)}"):
+            return _device_file(path, self._folder.info(path))
+
+    def move(self, path: str, folder: str) -> None:
+        """Put a file into another folder of the storage, under its path.
+
+        Raises:
+            DeviceError: the storage cannot be written, or the file is not there.
+        """
+        target = f"{folder}/{path}"
+        self._check(path, "moved")
+        self._check(target, "moved to")
+        with self._errors(f"written: {safe_spelling(path)}"):
+            self._folder.move(path, target)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is gone already is no error.
+
+        Raises:
+            DeviceError: the storage cannot be written.
+        """
+        self._check(path, "deleted")
+        with self._errors(f"written: {safe_spelling(path)}"):
+            self._folder.delete([path])
+
+    def _is_listed(self, path: str) -> bool:
+        return path.lower().endswith(_LISTED) or path in (self.device.labels.path, self.device.labels.classes)
 
     def _read(self, path: str, limit: int) -> bytes:
-        fault = path_fault(path)
+        file = self.stat(path)
+        if not file.regular:
+            raise DeviceError(f"{path} of device {self.device.name} is not read: not a regular file")
+        with self._errors(f"read: {safe_spelling(path)}"):
+            data = self._folder.read(path, limit)
+            if len(data) < min(file.size, limit + 1):
+                raise OSError(f"{len(data):,} bytes came of {file.size:,}")
+            return data
+
+    def _check(self, path: str, done: str) -> None:
+        fault = path_fault(path) or self._link_fault(path)
         if fault:
-            raise DeviceError(f"{safe_spelling(path)} of device {self.device_name} is not read: {fault}")
-        with self._errors(f"read: {path}"):
-            info = self._folder.file_system.info(self._folder.path(path))
-            if not _device_file(path, info).regular:
-                raise DeviceError(f"{path} of device {self.device_name} is not read: not a regular file")
-            return self._folder.read(path, limit)
+            raise DeviceError(f"{safe_spelling(path)} of device {self.device.name} is not {done}: {fault}")
+
+    def _link_fault(self, path: str) -> str | None:
+        """On local disk, why a path leads out of the storage by a link among its folders."""
+        if "://" in self.device.storage:
+            return None
+        root = os.path.realpath(self.device.storage)
+        folder = os.path.realpath(os.path.join(root, os.path.dirname(path)))  # noqa: PTH118, PTH120
+        if folder == root or folder.startswith(root.rstrip("/") + "/"):
+            return None
+        return "a folder in its name is a link out of the device's storage"
 
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, ImportError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        except DeviceError:
+            raise
+        except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            reason = safe_spelling(told)  # a server may say anything
             raise DeviceError(
-                f"the storage {self.url} of device {self.device_name} cannot be {done}: {reason}; "
+                f"the storage {self.device.storage} of device {self.device.name} cannot be {done}: {reason}; "
                 "check `storage` of the device in the fleet file and that you may read there"
             ) from error
 
 
-def path_fault(path: str) -> str | None:
-    """Why a path is none that may be read from a device, in words; ``None`` where it may."""
-    if len(path) > MAX_PATH:
-        return f"its name has {len(path):,} characters; at most {MAX_PATH:,} are taken"
-    if any(unicodedata.category(character) in _UNSAFE_CATEGORIES for character in path):
-        return "its name holds control characters (such as a newline) or is not UTF-8"
-    if path.startswith("/"):
-        return "its name is an absolute path; expected one relative to the device's storage"
-    if any(part in ("", ".", "..") for part in path.split("/")):
-        return "its name holds an empty part, `.` or `..`; expected a plain path within the device's storage"
-    return None
-
-
-def safe_spelling(path: str) -> str:
-    """A path fit for messages and tables: unprintable characters escaped, at most ``MAX_SPELLING`` long."""
-    # Cut first: one character may become ten.
-    start = path[:MAX_SPELLING]
-    spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
-    if len(path) <= MAX_SPELLING and len(spelled) <= MAX_SPELLING:
-        return spelled
-    return spelled[: MAX_SPELLING - 1] + "…"
-
-
-def _device_file(path: str, info: dict[str, Any]) -> DeviceFile:
-    regular = info["type"] == "file" and not info.get("islink", False)
-    return DeviceFile(path, int(info["size"] or 0), _modified(info), regular)
-
-
-def _modified(info: dict[str, Any]) -> datetime:
+def time_of(info: dict[str, Any]) -> datetime:
+    """The time of a file, of what fsspec's ``info`` says of it; 1970 where the storage keeps none."""
     # File systems of fsspec name and type the time of a file each in its own way.
     for name in _TIMES:
         value = info.get(name)
         if isinstance(value, str):
             try:
-                value = datetime.fromisoformat(value)
+                value = parsedate_to_datetime(value) if name == "Last-Modified" else datetime.fromisoformat(value)
             except ValueError:
                 continue
         if isinstance(value, datetime):
@@ -181,6 +231,14 @@ def _modified(info: dict[str, Any]) -> datetime:
     return _EPOCH
 
 
-def _is_listed(path: str) -> bool:
-    hidden = any(part.startswith(".") and part != ".." for part in path.split("/"))
-    return path.lower().endswith(JPEG_SUFFIXES) and not hidden
+def _device_file(path: str, info: dict[str, Any]) -> DeviceFile:
+    regular = info["type"] == "file" and not info.get("islink", False)
+    etag = info.get("ETag")
+    return DeviceFile(path, int(info["size"] or 0), time_of(info), _etag(etag), regular)
+
+
+def _etag(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    plain = value.removeprefix("W/").strip('"')[:100]
+    return plain if plain and plain.isprintable() and " " not in plain else None

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 
 from rinr.codec.bytestream import PayloadError
 from rinr.shard import SHARD, ShardRow, from_table, to_table
+from storage.credentials import Secrets, environment
+from storage.device_paths import safe_spelling
 from storage.folder import Folder
 from storage.tables import now
 
@@ -80,6 +82,11 @@ class Manifest:
 class Inbox:
     """The inbox at an fsspec URL or a plain folder.
 
+    Args:
+        url: where it is.
+        options: for its file system, with references to secrets.
+        secrets: gives the secrets.
+
     Example::
 
         inbox = Inbox("/srv/inboxes/bridge-cam")
@@ -87,9 +94,9 @@ class Inbox:
             rows = inbox.read(manifest, device="bridge-cam")
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None, secrets: Secrets = environment) -> None:
         self.url = url
-        self._folder = Folder(url)
+        self._folder = Folder(url, options or {}, secrets)
 
     def put(self, rows: Sequence[ShardRow], device: str) -> Manifest:
         """Put rows there as one shard; of rows that are there already as a shard, its manifest is given back.
@@ -197,8 +204,9 @@ class Inbox:
             yield
         except ShardError:
             raise
-        except (OSError, ValueError, ImportError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+            reason = safe_spelling(told)  # a server may say anything
             raise InboxError(
                 f"the inbox {self.url} cannot be {done}: {reason}; check `inbox` of the device in the fleet file"
             ) from error

@@ -12,6 +12,7 @@ from itertools import islice
 import pyarrow.compute as pc
 
 from rinr.boxes import fit_box
+from rinr.folders import LABELS_FILE
 from rinr.frames import MAX_JPEG_BYTES, Frame, ImageError, working_frame, working_size
 from rinr.labels import (
     ImageLabels,
@@ -20,8 +21,10 @@ from rinr.labels import (
     canonical_labels,
     image_id,
     labels_id,
+    parse_coco,
 )
-from storage.devices import LABELS_FILE, DeviceError, DeviceFile, DeviceStorage, path_fault, safe_spelling
+from storage.credentials import Secrets, environment
+from storage.devices import DeviceError, DeviceFile, DeviceStorage, path_fault, safe_spelling
 from storage.fleet import Device
 from storage.landing import Landing
 from storage.store import Store
@@ -55,7 +58,7 @@ class IngestReport:
     notes: tuple[str, ...]
 
 
-def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestReport:
+def ingest(device: Device, store: Store, *, secrets: Secrets = environment, limit: int | None = None) -> IngestReport:
     """Take what is new in a device's storage into the store.
 
     A file that was taken or refused before, and has the same size and time, is not read again; where only
@@ -66,20 +69,22 @@ def ingest(device: Device, store: Store, *, limit: int | None = None) -> IngestR
     Args:
         device: where to look.
         store: where to write.
+        secrets: gives the secrets that the device's options refer to.
         limit: new files to read at most in this run; all without it.
 
     Raises:
         DeviceError: the device's storage does not exist or cannot be listed.
         StoreError: the store cannot be written.
     """
-    storage = DeviceStorage(device.name, device.storage)
-    files = storage.list_jpegs()
+    storage = DeviceStorage(device, secrets)
+    listing = storage.list()
+    files = listing.jpegs
     store.create()
     try:
-        labels = storage.read_labels()
+        labels = parse_coco(storage.read_label(device.labels.path)) if device.labels.path in listing.others else {}
     except LabelError as error:
-        refused = store.append([_labels_refusal(storage, error)])
-        note = f"{LABELS_FILE}: {error}; no image of the device is taken until it is repaired"
+        refused = store.append([_labels_refusal(device, listing.others[device.labels.path], error)])
+        note = f"{device.labels.path}: {error}; no image of the device is taken until it is repaired"
         return IngestReport(device.name, len(files), 0, 0, refused, (note,))
 
     labels_of, refusals = assign_labels(labels, files, device.name)
@@ -150,7 +155,9 @@ def assign_labels(
     return assigned, refusals
 
 
-def read_frame(pending: Pending, store_url: str, devices: Mapping[str, str]) -> Frame:
+def read_frame(
+    pending: Pending, store_url: str, devices: Mapping[str, Device], secrets: Secrets = environment
+) -> Frame:
     """The working frame of an image that waits to be encoded.
 
     Its bytes come from the landing place, or where they are not there (any more) from the device that has
@@ -159,7 +166,8 @@ def read_frame(pending: Pending, store_url: str, devices: Mapping[str, str]) -> 
     Args:
         pending: from :meth:`storage.store.Store.missing`.
         store_url: of the store with the landing place.
-        devices: the storage's URL of each device, by name.
+        devices: by name.
+        secrets: gives the secrets that their options refer to.
 
     Raises:
         DeviceError: neither place has these bytes; the message says what to do.
@@ -167,16 +175,16 @@ def read_frame(pending: Pending, store_url: str, devices: Mapping[str, str]) -> 
     """
     jpeg = Landing(store_url).get(pending.image_id)
     if jpeg is None:
-        jpeg = _read_again(pending, devices)
+        jpeg = _read_again(pending, devices, secrets)
     labels = ImageLabels(pending.path, pending.annotated_size, None, boxes_from_canonical(pending.labels))
     return working_frame(jpeg, labels)
 
 
-def _read_again(pending: Pending, devices: Mapping[str, str]) -> bytes:
+def _read_again(pending: Pending, devices: Mapping[str, Device], secrets: Secrets) -> bytes:
     name = f"{safe_spelling(pending.path)} of device {pending.device}"
     if pending.device not in devices:
         raise DeviceError(f"{name} has not landed, and the fleet has no such device; add it to the fleet file")
-    jpeg = DeviceStorage(pending.device, devices[pending.device]).read(pending.path)
+    jpeg = DeviceStorage(devices[pending.device], secrets).read(pending.path)
     if image_id(jpeg) != pending.image_id:
         raise DeviceError(f"{name} has not landed, and the device's file has other content now; ingest it anew")
     return jpeg
@@ -188,9 +196,9 @@ def _take(
     """Read, check and land one file: a source, a refusal, or a note where it is left for the next run."""
     fault = path_fault(file.path)
     if fault:
-        return _refusal(storage.device_name, file, f"{fault}; rename it")
+        return _refusal(storage.device.name, file, f"{fault}; rename it")
     if not file.regular:
-        return _refusal(storage.device_name, file, "it is a link or no regular file; put the file itself there")
+        return _refusal(storage.device.name, file, "it is a link or no regular file; put the file itself there")
     try:
         jpeg = storage.read(file.path)
     except DeviceError as error:
@@ -203,13 +211,13 @@ def _take(
         frame = working_frame(jpeg, labels)
     except ImageError as error:
         reason = f"{error}; replace the file on the device or remove it"
-        return _refusal(storage.device_name, file, reason, identity)
+        return _refusal(storage.device.name, file, reason, identity)
     landing.put(identity, jpeg)
     captured_at, captured_from = _captured(frame.captured_at, labels, file)
     return Source(
         image_id=identity,
         labels_id=frame.labels_id,
-        device=storage.device_name,
+        device=storage.device.name,
         path=file.path,
         size=file.size,
         modified=file.modified,
@@ -262,9 +270,8 @@ def _refusal(device: str, file: DeviceFile, reason: str, identity: str | None = 
     return Refusal(device, spelled, file.size, file.modified, f"{spelled}: {reason}"[:_MAX_REASON], identity)
 
 
-def _labels_refusal(storage: DeviceStorage, error: LabelError) -> Refusal:
-    reason = f"{error}; repair it: no image of the device is taken before"
-    return _refusal(storage.device_name, storage.labels_file(), reason)
+def _labels_refusal(device: Device, file: DeviceFile, error: LabelError) -> Refusal:
+    return _refusal(device.name, file, f"{error}; repair it: no image of the device is taken before")
 
 
 def _known_sources(store: Store, device: str) -> dict[str, Source]:

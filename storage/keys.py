@@ -27,14 +27,18 @@ class KeyIndex:
         self._files: dict[str, npt.NDArray[np.int64]] = {}
 
     def refresh(self, table: Table, paths: Iterable[str] | None = None) -> None:
-        """Follow a table to the snapshot that it was refreshed to; with ``paths``, know these of its files alone."""
-        there = {file.path for file in table.files} if paths is None else set(paths)
+        """Follow a table to the snapshot that it was refreshed to, and learn what stands in these of its files.
+
+        Args:
+            paths: all without it; what was learnt of others is kept as long as the snapshot has them.
+        """
+        there = {file.path for file in table.files}
         self._files = {path: prints for path, prints in self._files.items() if path in there}
-        for path in there.difference(self._files):
+        for path in (there if paths is None else set(paths)).difference(self._files):
             self._files[path] = np.sort(fingerprints(table.scan(self._columns, files=[path])))
 
     def files_of(self, keys: pa.Table) -> tuple[set[str], npt.NDArray[np.bool_]]:
-        """The files that may hold any of some keys.
+        """The files that may hold any of some keys, among those that the index knows.
 
         Args:
             keys: a table with the index's columns.

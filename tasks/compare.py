@@ -20,6 +20,7 @@ from storage.store import Store
 from storage.tables import IMAGES, SOURCES, Pending
 from tasks.artifacts import publish_picture, publish_table
 from tasks.encode import encoding_of
+from tasks.fleet import secrets
 
 FRAMES = 48
 """Frames that are compared at most, spread evenly over the store's: a large store must not make the table slow."""
@@ -113,11 +114,11 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     for source in store.scan(SOURCES).sort_by([("device", "ascending"), ("path", "ascending")]).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:
             sources.setdefault(source["image_id"], source)
-    devices = {device.name: device.storage for device in fleet.devices}
+    devices = {device.name: device for device in fleet.devices}
     chosen = []
     for source in spread(list(sources.values()), FRAMES):
         try:
-            frame = read_frame(_pending(source), store.url, devices)
+            frame = read_frame(_pending(source), store.url, devices, secrets)
         except (ValueError, RuntimeError) as error:
             get_run_logger().warning("%s, %s is not compared: %s", source["device"], source["path"], error)
             continue

@@ -17,6 +17,7 @@ from storage.inbox import Inbox
 from storage.store import Store
 from storage.tables import Delivery
 from tasks.encode import encoding_of
+from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 
 # Of a device run that failed, was cancelled or crashed, another one is made when the same is asked for again.
@@ -58,7 +59,7 @@ class DeviceOutcome:
 )
 def deliver_to_device(device: Device, store: str, preset: str) -> Delivery | None:
     """Put the rows that a device lacks into its inbox as one shard; ``None`` where it lacks none."""
-    delivery = deliver(Store(store), device, encoding_id=encoding_of(preset))
+    delivery = deliver(Store(store), device, encoding_id=encoding_of(preset), secrets=secrets)
     if delivery is None:
         get_run_logger().info("%s lacks nothing", device.name)
     else:
@@ -71,7 +72,7 @@ def deliver_to_device(device: Device, store: str, preset: str) -> Delivery | Non
 @task(task_run_name="look into the inbox of {device.name}", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
 def inbox_state(device: Device) -> str | None:
     """A name for all that lies in a device's inbox, which changes when a shard arrives; ``None`` where it is empty."""
-    shards = Inbox(device.inbox).shards()
+    shards = Inbox(device.inbox, device.inbox_options, secrets).shards()
     return hashlib.sha256("\n".join(shards).encode()).hexdigest()[:32] if shards else None
 
 

@@ -9,6 +9,7 @@ from prefect import get_run_logger, task
 
 from storage.fleet import Device
 from tasks.artifacts import publish_picture, publish_table
+from tasks.fleet import secrets
 from tasks.progress import Progress
 from tasks.retrying import may_succeed_later
 
@@ -109,10 +110,8 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
         torch.set_num_threads(1)  # several devices' jobs may share this machine
     report = run(
         DeviceJob(
-            name=device.name,
-            inbox=device.inbox,
-            storage=device.storage,
-            home=device.home,
+            device=device,
+            secrets=secrets,
             training=TrainingSettings(epochs=epochs, seed=seed),
             torch_device=accelerator,
         ),

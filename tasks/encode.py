@@ -9,6 +9,7 @@ from rinr.codec.encoded import EncodedImage
 from storage.fleet import Fleet
 from storage.store import Store
 from storage.tables import Pending, Refusal
+from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 
 # torch is imported inside the tasks that compute: a flow's process only orders the work, and starts sooner without it.
@@ -69,11 +70,11 @@ def encode_batch(
     from storage.ingestion import read_frame
 
     torch.set_num_threads(torch_threads)
-    devices = {device.name: device.storage for device in fleet.devices}
+    devices = {device.name: device for device in fleet.devices}
     frames, refusals = [], []
     for pending in batch:
         try:
-            frames.append(read_frame(pending, store, devices))
+            frames.append(read_frame(pending, store, devices, secrets))
         except (ImageError, DeviceError) as error:
             refusals.append(Refusal(pending.device, pending.path, None, None, str(error), pending.image_id))
     images = encode(frames, find_preset(preset), device=torch_device(accelerator))

@@ -1,7 +1,11 @@
-"""Reading the fleet's description."""
+"""Reading the fleet's description, and the secrets that it refers to."""
+
+from typing import Any, cast
 
 from prefect import get_run_logger, task
+from prefect.blocks.system import Secret
 
+from storage.credentials import CredentialError, Reference, environment
 from storage.fleet import Fleet, load_fleet
 
 
@@ -15,3 +19,23 @@ def read_fleet(path: str) -> Fleet:
     fleet = load_fleet(path)
     get_run_logger().info("fleet of %d devices: %s", len(fleet.devices), ", ".join(d.name for d in fleet.devices))
     return fleet
+
+
+def secrets(reference: Reference) -> str:
+    """The secret of a reference: from the environment, or from a Prefect Secret block.
+
+    Raises:
+        CredentialError: it is not there.
+    """
+    if reference.kind != "block":
+        return environment(reference)
+    try:
+        block = cast(Any, Secret).load(reference.name, _sync=True)
+    except ValueError:
+        raise CredentialError(
+            f"there is no Prefect Secret block {reference.name!r}; make it in the Prefect UI under Blocks"
+        ) from None
+    value = block.value.get_secret_value()  # `get` would read a password of digits as a number
+    if not isinstance(value, str) or not value:
+        raise CredentialError(f"the Prefect Secret block {reference.name!r} holds no text; write the secret into it")
+    return value

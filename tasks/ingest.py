@@ -5,6 +5,7 @@ from prefect import get_run_logger, task
 from storage.fleet import Device
 from storage.ingestion import IngestReport, ingest
 from storage.store import Store
+from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 
 
@@ -21,7 +22,7 @@ def ingest_device(device: Device, store: str, limit: int | None) -> IngestReport
         DeviceError: the device's storage cannot be reached.
         StoreError: the store cannot be written.
     """
-    report = ingest(device, Store(store), limit=limit)
+    report = ingest(device, Store(store), secrets=secrets, limit=limit)
     logger = get_run_logger()
     logger.info(
         "%s: %d JPEGs found, %d new, %d known, %d refused",

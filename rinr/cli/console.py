@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,21 +22,21 @@ from rich.progress import (
 OK, FAILED, USAGE, SOME_REFUSED = 0, 1, 2, 3
 EXIT_CODES = "Exit codes: 0 all done; 1 failed; 2 wrong usage; 3 done, but some files were refused."
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 _SAFE_STEM = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def fail(message: str, code: int = FAILED) -> typer.Exit:
     """Say what is wrong in one line on standard error; raise what this returns."""
-    err.print(f"[bold red]error:[/] {_escape(message)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escaped(message)}", soft_wrap=True)
     return typer.Exit(code)
 
 
 def note(message: str) -> None:
     """Say something that is no result, on standard error."""
-    err.print(_escape(message), soft_wrap=True, style="yellow")
+    err.print(escaped(message), soft_wrap=True, style="yellow")
 
 
 @contextmanager
@@ -109,5 +110,6 @@ def decibels(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f} dB"
 
 
-def _escape(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text).replace("[", r"\[")
+def escaped(text: str) -> str:
+    """Text from anywhere fit for the terminal: no control characters, no markup of rich."""
+    return escape("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))

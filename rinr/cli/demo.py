@@ -210,13 +210,18 @@ def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
         for name in ("inbox", "home"):
             (place / name).mkdir(parents=True, exist_ok=True)
         fleet.append(
-            Device(device.name, str(place / "storage"), str(place / "inbox"), device.name, str(place / "home"))
+            Device(
+                name=device.name,
+                storage=str(place / "storage"),
+                inbox=str(place / "inbox"),
+                home=str(place / "home"),
+            )
         )
         chosen = f"{len(device.files)} JPEGs"
         if len(device.files) < device.available:
             chosen += f" of {device.available} (--frames 0 takes all)"
         out.print(f"  {device.name}: {chosen} from {device.folder}", style="dim", soft_wrap=True)
-    (folder / "fleet.toml").write_text(fleet_toml(Fleet(tuple(fleet))))
+    (folder / "fleet.toml").write_text(fleet_toml(Fleet(devices=tuple(fleet))))
 
 
 def _deploy(processes: "Processes", server: "PrefectServer", folder: Path, places: Mapping[str, str]) -> None:

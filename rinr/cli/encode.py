@@ -228,20 +228,22 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
     if len(set(names)) < len(names):
         raise fail(f"the sub-folders' names do not differ as device names: {', '.join(names)}; rename them")
     places = {name: str(f.path.resolve()) for name, f in zip(names, folders, strict=True)}
+    # Nothing is delivered to these devices and nothing runs on them: of their places only the storage is used.
+    devices = {name: Device(name=name, storage=place, inbox=place, home=place) for name, place in places.items()}
     try:
-        for name, place in places.items():
-            report = ingest(Device(name=name, storage=place, inbox="", work_queue=name, home=""), store)
+        for name, device in devices.items():
+            report = ingest(device, store)
             job.refused += report.refused
             for text in report.notes:
                 note(f"{name}: {text}")
         for row in store.scan(QUARANTINE).to_pylist() if job.refused else ():
             note(f"refused: {row['device']}: {row['path']}: {row['reason']}")
-        pending = [item for item in store.missing(job.encoding_id) if item.device in places]
+        pending = [item for item in store.missing(job.encoding_id) if item.device in devices]
         job.frames = len(pending)
         with _Batches(STORE_SECONDS, job) as batches, progress_bar(f"encoding {len(pending)} frames") as tell:
             while pending:
                 batch, pending = pending[: batches.size], pending[batches.size :]
-                images = batches.run([read_frame(item, store.url, places) for item in batch], job, tell)
+                images = batches.run([read_frame(item, store.url, devices) for item in batch], job, tell)
                 with undisturbed():
                     store.append(images)
                     job.encoded += images

@@ -8,6 +8,7 @@ from rinr.cli.bench import bench
 from rinr.cli.decode import decode
 from rinr.cli.demo import demo, stop, ui
 from rinr.cli.encode import encode
+from rinr.cli.fleet import fleet_app
 from rinr.cli.info import info
 from rinr.cli.inspect import inspect
 from rinr.cli.mosaic import mosaic
@@ -23,6 +24,7 @@ app = typer.Typer(
 for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
     app.command()(command)
 app.add_typer(store_app, name="store")
+app.add_typer(fleet_app, name="fleet")
 
 
 def _version(value: bool) -> None:

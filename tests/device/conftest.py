@@ -16,6 +16,7 @@ from rinr.labels import ImageLabels
 from rinr.presets import Preset
 from rinr.shard import ShardRow
 from rinr.training.train import TrainingSettings
+from storage.fleet import Device
 from storage.inbox import Inbox, Manifest
 from tests.conftest import jpeg, picture
 
@@ -52,9 +53,9 @@ class Bench:
         return self.folder / "home"
 
     def job(self, epochs: int = 2, seed: int = 0, **settings: object) -> DeviceJob:
-        folders = [str(self.folder / name) for name in ("inbox", "storage", "home")]
+        device = Device(name="cam-b", **{name: str(self.folder / name) for name in ("inbox", "storage", "home")})
         training = TrainingSettings(epochs=epochs, seed=seed)
-        return DeviceJob("cam-b", *folders, training=training, torch_device="cpu", **settings)
+        return DeviceJob(device, training=training, torch_device="cpu", **settings)
 
     def rows(self, scenes: Sequence[Scene], labelled: bool = True) -> list[ShardRow]:
         """The scenes as another device's, encoded."""

@@ -210,7 +210,11 @@ def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
         run(type(job)(**vars(job) | {"torch_device": "abacus"}))
     (bench.folder / "file").write_text("")
     with pytest.raises(DeviceJobError, match=r"file/home cannot be written: .*check `home` of cam-b"):
-        run(type(job)(**vars(job) | {"home": str(bench.folder / "file" / "home")}))
+        run(
+            type(job)(
+                **vars(job) | {"device": job.device.model_copy(update={"home": str(bench.folder / "file" / "home")})}
+            )
+        )
 
 
 @pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0)])

@@ -51,4 +51,4 @@ def test_no_path_of_a_machine_is_declared() -> None:
 
 
 def test_the_queue_of_a_device_is_the_fleets() -> None:
-    assert device_queue(Device("a", "/s", "/i", "its-queue", "/h")) == "its-queue"
+    assert device_queue(Device(name="a", storage="/s", inbox="/i", work_queue="its-queue", home="/h")) == "its-queue"

@@ -135,7 +135,7 @@ def fill(storage: Path, seeds: list[int]) -> None:
 
 def device(name: str, folder: Path, queue: str) -> Device:
     home = folder / name
-    return Device(name, str(home / "storage"), str(home / "inbox"), queue, str(home))
+    return Device(name=name, storage=str(home / "storage"), inbox=str(home / "inbox"), work_queue=queue, home=str(home))
 
 
 @pytest.fixture(scope="module")
@@ -144,13 +144,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     devices = []
     for name, seeds in (("a", [0, 1]), ("b", [2])):
         fill(folder / name / "storage", seeds)
-        devices.append(
-            Device(
-                name, str(folder / name / "storage"), str(folder / name / "inbox"), f"queue-{name}", str(folder / name)
-            )
-        )
+        devices.append(device(name, folder, f"queue-{name}"))
     fleet = folder / "fleet.toml"
-    fleet.write_text(fleet_toml(Fleet(tuple(devices))))
+    fleet.write_text(fleet_toml(Fleet(devices=tuple(devices))))
     server = PrefectServer(folder / "prefect", free_port())
     processes = Processes(folder)
     try:
@@ -222,7 +218,7 @@ def test_a_device_that_is_away_does_not_stop_the_others(place: Place) -> None:
     fill(folder / "here" / "storage", [7])
     devices = [device(name, folder, name) for name in ("gone", "here")]
     fleet = folder / "fleet.toml"
-    fleet.write_text(fleet_toml(Fleet(tuple(devices))))
+    fleet.write_text(fleet_toml(Fleet(devices=tuple(devices))))
     message = place.python(BROKEN, str(fleet), str(folder / "store"))
     assert "check `storage` of device gone in the fleet file" in message
     assert Store(str(folder / "store")).scan(SOURCES, ["device"])["device"].to_pylist() == ["here"]

@@ -7,6 +7,7 @@ import pytest
 
 from storage.fleet import Device
 from storage.store import Store
+from tests.servers import http_server, s3_server, sftp_server  # noqa: F401  (fixtures)
 
 
 @pytest.fixture
@@ -25,6 +26,6 @@ def make_device(tmp_path: Path) -> Callable[..., Device]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
         base = folder.parent
-        return Device(name, str(folder), str(base / "inbox"), name, str(base / "home"))
+        return Device(name=name, storage=str(folder), inbox=str(base / "inbox"), home=str(base / "home"))
 
     return make

@@ -143,7 +143,7 @@ def test_an_inbox_of_two_devices_is_refused(store: Store, make_device: MakeDevic
     fill(store, {0: "cam-a", 1: "cam-b"})
     first = make_device("cam-a")
     deliver(store, first, encoding_id=ENCODING)
-    second = replace(make_device("cam-b"), inbox=first.inbox)
+    second = make_device("cam-b").model_copy(update={"inbox": first.inbox})
     with pytest.raises(ShardError, match="is addressed to cam-a, not to cam-b; check `inbox` of both"):
         deliver(store, second, encoding_id=ENCODING)
 

@@ -346,12 +346,12 @@ def test_read_frame_falls_back_to_the_device_and_checks_the_hash(store: Store, m
     (pending,) = store.missing(ENCODING)
     landed = read_frame(pending, store.url, {})
     Landing(store.url).discard([pending.image_id])
-    fetched = read_frame(pending, store.url, {"cam-a": device.storage})
+    fetched = read_frame(pending, store.url, {"cam-a": device})
     assert np.array_equal(landed.pixels, fetched.pixels)
     assert (landed.image_id, landed.labels_id) == (pending.image_id, pending.labels_id)
     with pytest.raises(DeviceError, match=r"a\.jpg of device cam-a has not landed, and the fleet has no such device"):
         read_frame(pending, store.url, {})
     make_device("cam-a", {"a.jpg": jpeg(2)})
     with pytest.raises(DeviceError, match="other content now; ingest it anew"):
-        read_frame(pending, store.url, {"cam-a": device.storage})
+        read_frame(pending, store.url, {"cam-a": device})
     assert store.scan(SOURCES, where=pc.field("path") == "a.jpg").num_rows == 1

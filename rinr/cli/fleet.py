@@ -1,0 +1,246 @@
+"""``rinr fleet``: writing a fleet file, and trying what it says of each device."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from rinr.cli.console import FAILED, err, escaped, fail, note, out, progress_bar
+from rinr.files import write_whole
+
+if TYPE_CHECKING:
+    from storage.credentials import Secrets
+    from storage.fleet import Device, Fleet
+    from storage.fleet_check import DeviceCheck
+
+fleet_app = typer.Typer(
+    help="The devices that this fog node serves: write their file, and try what it says.", no_args_is_help=True
+)
+
+FleetPath = Annotated[Path, typer.Argument(help="The fleet file.", envvar="RINR_FLEET")]
+Option = list[str] | None
+
+
+@fleet_app.command()
+def check(
+    fleet: FleetPath = Path("fleet.toml"),
+    device: Annotated[Option, typer.Option(help="Only this device; may be given several times.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Time for one device.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Try every URL, credential, label file and clock of a fleet, and say what is wrong with each device.
+
+    Nothing on the devices is changed but that a small hidden file is put into inboxes and removed again.
+
+    Exit codes: 0 all is well; 1 something is wrong; 2 wrong usage.
+    """
+    found = _load(fleet)
+    from storage.fleet import FleetError
+    from storage.fleet_check import check_devices
+
+    try:
+        devices = [found.find(name) for name in dict.fromkeys(device)] if device else list(found.devices)
+    except FleetError as error:
+        raise fail(str(error), code=2) from None
+    with progress_bar(f"trying {len(devices)} devices") as tell:
+        checks = check_devices(devices, _secrets(devices), seconds=seconds, progress=tell)
+    wrong = sum(bool(one.findings) for one in checks)
+    if as_json:
+        told = [{"fine": not one.findings} | asdict(one) for one in checks]
+        print(json.dumps({"fleet": str(fleet), "fine": not wrong, "devices": told}))
+    else:
+        out.print(_table(checks), soft_wrap=False)
+        out.print(f"{len(checks) - wrong} of {len(checks)} devices are fine")
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+@fleet_app.command()
+def init(
+    fleet: Annotated[Path, typer.Argument(help="The fleet file to write.")] = Path("fleet.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    name: Annotated[str | None, typer.Option(help="Of one device: nothing is asked then.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Where its JPEGs lie: folder or URL.")] = None,
+    inbox: Annotated[str | None, typer.Option(help="Where it finds what is delivered to it: folder or URL.")] = None,
+    home: Annotated[str | None, typer.Option(help="The device's own folder; /var/lib/rinr/NAME if not said.")] = None,
+    labels: Annotated[str, typer.Option(help="Format of its labels: coco, yolo or voc.")] = "coco",
+    storage_option: Annotated[
+        Option, typer.Option(help="KEY=VALUE; env:NAME or block:name as the value refers to a secret.")
+    ] = None,
+    inbox_option: Annotated[Option, typer.Option(help="Likewise for the inbox.")] = None,
+) -> None:
+    """Write a fleet file: asks for the devices one after another, or takes one from the options.
+
+    Secrets are never asked for: the file says in which environment variables they stand.
+
+    Exit codes: 0 written; 1 failed, for example because the file is there; 2 wrong usage.
+    """
+    if fleet.exists() and not force:
+        raise fail(f"{fleet} is there already; give another name, or --force to write over it")
+    if name is None:
+        if storage or inbox or home or storage_option or inbox_option:
+            raise fail("give --name as well, or nothing, to be asked", code=2)
+        tables = _ask_all()
+    else:
+        if not storage or not inbox:
+            raise fail("give --storage and --inbox as well", code=2)
+        table = {
+            "name": name,
+            "storage": storage,
+            "storage_options": _options(storage_option),
+            "labels": {"format": labels},
+            "inbox": inbox,
+            "inbox_options": _options(inbox_option),
+            "home": home or f"/var/lib/rinr/{name}",
+        }
+        faults = _faults([table])
+        if faults:
+            raise fail(faults, code=2)
+        tables = [table]
+    try:
+        write_whole(fleet, _text(tables).encode())
+    except OSError as error:
+        raise fail(f"{fleet} cannot be written: {error.strerror}") from None
+    _load(fleet)
+    out.print(f"{escaped(str(fleet))} written; try it: rinr fleet check {escaped(str(fleet))}", soft_wrap=True)
+
+
+def _load(path: Path) -> "Fleet":
+    try:
+        from storage.fleet import FleetError, load_fleet
+    except ModuleNotFoundError as error:
+        raise fail(f"a fleet needs the package {error.name}: pip install 'residual-inr[fog]'") from None
+    try:
+        return load_fleet(str(path))
+    except FleetError as error:
+        raise fail(str(error)) from None
+
+
+def _secrets(devices: Sequence["Device"]) -> "Secrets":
+    """Prefect, which takes seconds to import, only where a block is referred to."""
+    from storage.credentials import environment, references
+
+    options = [(device.storage_options, device.inbox_options) for device in devices]
+    if not any(reference.kind == "block" for reference in references(options)):
+        return environment
+    try:
+        from tasks.fleet import secrets
+    except ModuleNotFoundError as error:
+        raise fail(f"Prefect blocks need the package {error.name}: pip install 'residual-inr[fog]'") from None
+    return secrets
+
+
+def _table(checks: Sequence["DeviceCheck"]) -> Table:
+    table = Table()
+    table.add_column("device", no_wrap=True)
+    table.add_column("JPEGs", justify="right")
+    table.add_column("labels")
+    table.add_column("inbox")
+    table.add_column("what is wrong, and what to do", ratio=1)
+    for one in checks:
+        faults = "\n".join(f"[bold red]{finding.field}[/]: {escaped(finding.what)}" for finding in one.findings)
+        notes = "\n".join(f"[dim]{escaped(text)}[/]" for text in one.notes)
+        table.add_row(
+            escaped(one.device),
+            "–" if one.jpegs is None else f"{one.jpegs:,}",
+            escaped(one.labels or "–"),
+            "[green]yes[/]" if one.inbox else "[red]no[/]",
+            faults or ("[green]fine[/]" + (f"\n{notes}" if notes else "")),
+        )
+    return table
+
+
+def _text(tables: Sequence[dict[str, Any]]) -> str:
+    from storage.fleet import Device, Fleet, fleet_toml
+
+    return fleet_toml(Fleet(devices=tuple(Device(**table) for table in tables)))
+
+
+def _faults(tables: Sequence[dict[str, Any]]) -> str | None:
+    """What is wrong with devices that are not written yet, in words; ``None`` where they are fine."""
+    from storage.fleet import FleetError, check_tables
+
+    try:
+        check_tables(tables)
+    except FleetError as error:
+        return str(error)
+    return None
+
+
+def _options(pairs: Sequence[str] | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for pair in pairs or ():
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise fail(f"an option is {key[:40]!r}, expected KEY=VALUE", code=2)
+        kind, colon, rest = value.partition(":")
+        options[key] = {kind: rest} if colon and kind in ("env", "block") else value
+    return options
+
+
+def _ask_all() -> list[dict[str, Any]]:
+    tables: list[dict[str, Any]] = []
+    while True:
+        table = _ask_device(len(tables) + 1)
+        faults = _faults([*tables, table])
+        if faults:
+            note(f"{faults}\nonce more:")
+            continue
+        tables.append(table)
+        if not typer.confirm("Another device?", default=False, err=True):
+            return tables
+
+
+def _ask_device(number: int) -> dict[str, Any]:
+    err.print(f"[bold]device {number}[/]")
+    name = _ask("Name (lower-case letters, digits, hyphens)", f"camera-{number}")
+    storage = _ask("Storage, where its JPEGs lie (a folder, s3://, sftp://, http://)")
+    storage_options = _ask_options(storage, name)
+    labels: dict[str, Any] = {"format": _ask("Labels (coco, yolo, voc)", "coco")}
+    what = "COCO file" if labels["format"] == "coco" else "Folder of the label files (. for beside the pictures)"
+    path = _ask(f"{what}, within the storage", "annotations.json" if labels["format"] == "coco" else ".")
+    labels["path"] = "" if path == "." else path
+    if labels["format"] == "yolo":
+        labels["classes"] = _ask("File of class names, within the storage", "classes.txt")
+    inbox = _ask("Inbox, where it finds what is delivered (a folder, s3://, sftp://)")
+    same = storage_options and inbox.split("://", 1)[0] == storage.split("://", 1)[0]
+    reuse = same and typer.confirm("The same options for the inbox?", default=True, err=True)
+    return {
+        "name": name,
+        "storage": storage,
+        "storage_options": storage_options,
+        "labels": labels,
+        "inbox": inbox,
+        "inbox_options": storage_options if reuse else _ask_options(inbox, name),
+        "home": _ask("Home, a folder on the device itself", f"/var/lib/rinr/{name}"),
+    }
+
+
+def _ask_options(url: str, name: str) -> dict[str, Any]:
+    """Where the secrets of a URL stand, and what else its scheme needs."""
+    prefix = name.upper().replace("-", "_")
+    scheme = url.split("://", 1)[0] if "://" in url else ""
+    options: dict[str, Any] = {}
+    if scheme in ("s3", "s3a"):
+        endpoint = _ask("Address of the S3 server (empty: AWS)", "")
+        options |= {"endpoint_url": endpoint} if endpoint else {}
+        for key, variable in (("key", f"{prefix}_KEY"), ("secret", f"{prefix}_SECRET")):
+            options |= _ask_reference(key, variable)
+    elif scheme in ("sftp", "ssh"):
+        key_file = _ask("Private key file (empty: a password)", "")
+        options |= {"client_keys": [key_file]} if key_file else _ask_reference("password", f"{prefix}_PASSWORD")
+    return options
+
+
+def _ask_reference(key: str, variable: str) -> dict[str, Any]:
+    chosen = _ask(f"Environment variable with the {key} (- for none)", variable)
+    return {} if chosen == "-" else {key: {"env": chosen}}
+
+
+def _ask(question: str, default: str | None = None) -> str:
+    prompt: Callable[..., Any] = typer.prompt
+    return str(prompt(question, default=default, err=True, show_default=bool(default))).strip()

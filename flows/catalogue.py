@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from storage.fleet import Device
 
 FOG_POOL = "fog"
-"""The work pool of the fog node: ingest, encode, deliver and pipeline."""
+"""The work pool of the fog node: ingest, encode, deliver, pipeline and maintain."""
 
 DEVICE_POOL = "devices"
 """The work pool of all devices; each device's worker reads the queue that has the device's name."""
@@ -41,8 +41,9 @@ ENCODE = Deployment("encode", FOG_POOL)
 DELIVER = Deployment("deliver", FOG_POOL)
 DEVICE = Deployment("device", DEVICE_POOL)
 PIPELINE = Deployment("pipeline", FOG_POOL)
+MAINTAIN = Deployment("maintain", FOG_POOL, scheduled=True)
 
-DEPLOYMENTS = (INGEST, ENCODE, DELIVER, DEVICE, PIPELINE)
+DEPLOYMENTS = (INGEST, ENCODE, DELIVER, DEVICE, PIPELINE, MAINTAIN)
 
 
 def device_queue(device: Device) -> str:

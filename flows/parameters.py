@@ -45,6 +45,18 @@ StoreUrl = Annotated[
     ),
 ]
 
+KeepHours = Annotated[
+    float,
+    _field(
+        ge=1,
+        le=24 * 366,
+        title="Keep for hours",
+        description="How many hours files stay that a compaction replaced or a killed writer left behind, 1 to 8784 (a "
+        "year). Whoever reads the store for longer than this with one handle may find files gone; as far back can the "
+        "store be read as it was. 168 is a week.",
+    ),
+]
+
 PresetChoice = Literal["balanced", "instant", "small", "fine", "siren", "fast", "paper"]
 
 PresetName = Annotated[

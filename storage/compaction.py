@@ -88,13 +88,25 @@ def _read(source: ds.Dataset | ds.Fragment, where: pc.Expression | None = None) 
     return source.to_table(filter=where, use_threads=False, batch_readahead=1, fragment_scan_options=_FRUGAL)
 
 
+def _as(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows of a file that may lack columns of the table, or have them in another of Arrow's types for text."""
+    there = set(rows.column_names)
+    return pa.Table.from_arrays(
+        [
+            rows[field.name].cast(field.type) if field.name in there else pa.nulls(rows.num_rows, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+
+
 def _sorted_runs(table: Table, schema: pa.Schema, folder: Path) -> Iterator[ds.Fragment]:
     """The table's sorted files as they are, and the others sorted into temporary ones."""
     waiting: list[ds.Fragment] = []
     size = 0
 
     def run() -> ds.Fragment:
-        rows = pa.concat_tables([_read(fragment).cast(schema) for fragment in waiting])
+        rows = pa.concat_tables([_as(_read(fragment), schema) for fragment in waiting])
         path = folder / f"{uuid.uuid4().hex}.parquet"
         rows = rows.sort_by(table.layout.probe)
         pq.write_table(rows, path, row_group_size=ROW_GROUP, compression="none", use_dictionary=False)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -45,6 +45,10 @@ from storage.tables import (
     refusal_row,
     source_row,
 )
+from storage.versions import VERSION, StoreVersionError, check_version, write_version
+
+if TYPE_CHECKING:
+    from storage.verification import Damage
 
 LOOSE_FILES = 16
 """Files that lie small or unsorted before a table is rewritten: a rewrite costs the whole table."""
@@ -114,6 +118,7 @@ class Store:
         self._present = {layout.name: KeyIndex(layout.index) for layout in LAYOUTS}
         self._images = KeyIndex(["image_id"])
         self._lock = threading.RLock()
+        self._known_version: int | None = None
 
     def create(self) -> None:
         """Make the tables that are missing: a store that cannot be written is so known before any work.
@@ -122,6 +127,7 @@ class Store:
             StoreError: it cannot be written.
         """
         with self._errors("written"), self._lock:
+            self._check_version(writing=True)
             for table in self._tables.values():
                 table.make()
 
@@ -256,6 +262,7 @@ class Store:
         """
         rewrites = []
         with self._errors("written"):
+            self._check_version()
             for layout in LAYOUTS:
                 table = Table(self.table_url(layout.name), layout)  # of its own: appends through this handle go on
                 if not table.refresh() or compaction.loose(table.files) < max(loose, 1):
@@ -288,8 +295,15 @@ class Store:
                 "to commit; say `exclusive` where nobody else reads or writes"
             )
         with self._errors("written"):
+            self._check_version()
             tables = [Table(self.table_url(layout.name), layout) for layout in LAYOUTS]
             return sum(table.vacuum(keep) for table in tables if table.refresh())
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> "Damage":
+        """Read everything, check every file, row, checksum and relation: see :func:`storage.verification.verify`."""
+        from storage.verification import verify  # which is built on this module
+
+        return verify(self.url, progress)
 
     def table_url(self, name: str) -> str:
         """The URL under which a table can be opened by any reader of Delta Lake: ``<store>/<name>``."""
@@ -309,6 +323,7 @@ class Store:
         rows = list({tuple(row[name] for name in layout.key): row for row in reversed(rows)}.values())[::-1]
         keys = pa.Table.from_pylist(rows, schema=pa.schema([layout.schema.field(name) for name in layout.index]))
         with self._errors("written"), self._lock:
+            self._check_version(writing=True)
             for attempt in range(_ATTEMPTS):
                 table.make()
                 index.refresh(table)
@@ -336,6 +351,7 @@ class Store:
         wanted = list(columns) if columns is not None else layout.schema.names
         table = self._tables[layout.name]
         with self._errors("read"), self._lock:
+            self._check_version()
             for anew in (False, True):
                 if not table.refresh(anew=anew):
                     break
@@ -412,15 +428,25 @@ class Store:
             ),
         )
 
+    def _check_version(self, *, writing: bool = False) -> None:
+        """Once a handle: refuse a store of a newer version; before the first write, say of which version it is."""
+        if self._known_version is None or (writing and self._known_version < VERSION):
+            self._known_version = write_version(self.url) if writing else check_version(self.url)
+
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:
         try:
             yield
+        except StoreVersionError as error:
+            raise StoreError(str(error)) from None
         except (DeltaError, OSError, pa.ArrowException) as error:
             reason = str(error).strip().split("\n")[0]
-            advice = "check that the place exists or can be made, and that you may write there"
+            advice = (
+                "check that the place exists or can be made, and that you may write there; "
+                "`rinr store verify` names what is damaged"
+            )
             if done == "read":
-                advice = "check its URL and that you may read there"
+                advice = "check its URL and that you may read there; `rinr store verify` names what is damaged"
             raise StoreError(f"the store {self.url} cannot be {done}: {reason}; {advice}") from error
 
 

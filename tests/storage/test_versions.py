@@ -120,7 +120,6 @@ def test_a_store_of_the_first_release_is_read_by_every_verb(first: Store) -> Non
 
 def test_a_store_of_the_first_release_is_extended_compacted_and_repaired(first: Store) -> None:
     before = {row["image_id"]: row for row in first.scan(IMAGES).to_pylist()}
-    write_version(first.url)
     rows = [sound_source(number, etag="e", labels_state="s") for number in range(4)]
     assert first.append(rows) == 4
     assert first.append([sound_image(number) for number in range(3)]) == 3

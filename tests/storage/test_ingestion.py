@@ -984,3 +984,24 @@ def test_killed_again_and_again_it_takes_everything_once(store: Store, make_devi
     assert store.lookup([image_id(data) for data in files.values()]).num_rows == len(files)
     assert list(refused(store)) == ["broken.jpg"]
     assert sorted(path.name for path in Path(device.storage).rglob("*.*")) == ["annotations.json", "broken.jpg"]
+
+
+def test_a_label_file_over_the_limit_is_not_even_read(
+    store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("storage.device_labels.MAX_FILE_BYTES", 1_000)
+    monkeypatch.setattr(DeviceStorage, "read_label", None)
+    device = make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": bytes(1_001)})
+    report = ingest(device, store)
+    assert (report.new, report.waiting, report.refused) == (0, 1, 1)
+    assert "the file has 1,001 bytes; at most 1,000 are read" in refused(store)["annotations.json"]
+
+
+def test_labels_of_many_pictures_that_are_not_there_are_bounded(
+    store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("storage.device_labels.MAX_STRAYS", 3)
+    labels = coco({f"none-{i}.jpg": [] for i in range(10)} | {"a.jpg": [[1, 1, 2, 2]]})
+    report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
+    assert (report.new, report.refused) == (1, 4)
+    assert "more than 3 entries that speak of no JPEG" in refused(store)["annotations.json"]

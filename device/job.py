@@ -24,8 +24,7 @@ from device.report import Comparison, DeviceReport, Refused, parse_report, write
 from rinr import accelerator
 from rinr.codec.bytestream import PayloadError
 from rinr.folders import spread
-from rinr.frames import Frame, ImageError, working_frame
-from rinr.labels import LabelError, parse_coco
+from rinr.frames import Frame, ImageError, check_jpeg, working_frame
 from rinr.shard import ShardRow
 from rinr.training.dataset import JpegDataset, RinrDataset, canvas_size
 from rinr.training.detector import new_detector
@@ -33,11 +32,11 @@ from rinr.training.evaluate import Precision, evaluate
 from rinr.training.train import TrainingSettings, train
 from rinr.version import __version__
 from storage.credentials import Secrets, environment
+from storage.device_labels import LabelFileError, UnsettledError, labels_of
 from storage.devices import DeviceError, DeviceStorage
 from storage.fleet import Device
 from storage.folder import Folder
 from storage.inbox import Inbox, ShardError
-from storage.ingestion import assign_labels
 
 MODEL, CURVE, REPORT = "model.safetensors", "curve.png", "report.json"
 
@@ -206,11 +205,10 @@ def _own_pictures(
         try:
             listing = storage.list()
             files = sorted(listing.jpegs, key=lambda file: file.path)
-            place = job.device.labels.path
-            told = parse_coco(storage.read_label(place)) if place in listing.others else {}
-            labels, _ = assign_labels(told, files, job.device.name)
-            labelled = [file for file in files if file.path in labels]
-        except (DeviceError, LabelError) as error:
+            labels = labels_of(storage, listing)
+            labels.prepare([file.path for file in files])
+            labelled = [file for file in files if labels.has(file.path)]
+        except (DeviceError, UnsettledError, LabelFileError) as error:
             notes.append(f"The device's own pictures cannot be used: {error}.")
             return
         if len(labelled) > job.own_pictures:
@@ -218,8 +216,10 @@ def _own_pictures(
             labelled = spread(labelled, job.own_pictures)
         for file in labelled:
             try:
-                frame = working_frame(storage.read(file.path), labels[file.path])
-            except (DeviceError, ImageError) as error:
+                jpeg = storage.read(file.path)
+                upright = check_jpeg(jpeg).size if labels.needs_size else None
+                frame = working_frame(jpeg, labels.read(file.path, upright))
+            except (DeviceError, ImageError, UnsettledError, LabelFileError) as error:
                 notes.append(f"The device's own {file.path!r} was passed over: {error}.")
                 continue
             if frame.image_id in trained_on:

@@ -1,6 +1,10 @@
 """The flow `ingest`: take what is new on the devices into the store."""
 
+from typing import Any, cast
+
 from prefect import flow
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.parameters import FleetFile, Limit, StoreUrl
 from storage.ingestion import IngestReport
@@ -8,15 +12,24 @@ from tasks.fleet import read_fleet
 from tasks.ingest import ingest_device
 from tasks.report import publish_ingest
 
+DEVICES_AT_ONCE = 8
+"""Devices that are read at the same time: one that is slow or away does not hold up the others."""
 
-@flow(name="ingest")
+
+_THREADS = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=DEVICES_AT_ONCE))
+
+
+@flow(name="ingest", task_runner=_THREADS)
 def ingest(fleet: FleetFile, store: StoreUrl, limit: Limit = None) -> list[IngestReport]:
     """List every device's JPEGs, check and identify the new ones, and take them into the store.
 
     Files that are broken lie in the store's quarantine afterwards with the reason. A device that cannot be reached
-    does not stop the others, and fails the run at its end.
+    does not stop the others, and fails the run at its end; what it has is taken in a later run, oldest first, at most
+    the limit in each.
     """
-    states = [ingest_device(device, store, limit, return_state=True) for device in read_fleet(fleet).devices]
+    futures = [ingest_device.submit(device, store, limit) for device in read_fleet(fleet).devices]
+    wait(futures)
+    states = [future.state for future in futures]
     reports = [state.result() for state in states if state.is_completed()]
     publish_ingest(reports)
     for state in states:

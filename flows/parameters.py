@@ -76,7 +76,8 @@ Limit = Annotated[
     _field(
         ge=1,
         title="Images at most",
-        description="Take at most this many new images from each device in this run, 1 or more. Empty takes all.",
+        description="Take at most this many new images from each device in this run, 1 or more, the oldest first. "
+        "Empty takes as many as the fleet file says of each device, or all.",
     ),
 ]
 

@@ -1,18 +1,21 @@
 """The landing place: uploaded JPEGs that wait to be encoded, beside the weight store."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-import pyarrow.compute as pc
+from fsspec.implementations.local import LocalFileSystem
 
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
 from storage.folder import Folder
 from storage.store import Store, StoreError
-from storage.tables import IMAGES
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_SLICE = 8_192
+_STALE_SECONDS = 86_400.0
 
 
 class Landing:
@@ -51,6 +54,22 @@ class Landing:
         with self._errors():
             self._folder.delete(map(_name, image_ids))
 
+    def clean(self) -> int:
+        """Remove what writers left behind that were killed long ago; returns how many files.
+
+        Only a local folder is looked through: in object stores a file is put in one step.
+        """
+        removed = 0
+        with self._errors():
+            if not isinstance(self._folder.file_system, LocalFileSystem):
+                return 0
+            for part in Path(self._folder.root).glob(".*.part"):
+                with suppress(FileNotFoundError):  # its writer lives and has just finished
+                    if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                        part.unlink()
+                        removed += 1
+        return removed
+
     def image_ids(self) -> list[str]:
         """The images that wait, sorted."""
         with self._errors():
@@ -71,7 +90,7 @@ class Landing:
 
 
 def sweep(store: Store, encoding_id: str) -> int:
-    """Discard the landed JPEGs whose image is encoded with its newest labels.
+    """Discard the landed JPEGs whose image is encoded with its newest labels, and what killed writers left.
 
     May be run at any time, and again. A JPEG that no row of ``images`` speaks of is kept: it may have landed a moment
     ago, its source not yet written.
@@ -80,15 +99,20 @@ def sweep(store: Store, encoding_id: str) -> int:
         How many were discarded.
     """
     landing = Landing(store.url)
+    landing.clean()
     waiting = landing.image_ids()
-    if not waiting:
-        return 0
-    # In this order: an image that a source is written of in between is then found missing.
-    encoded = set(store.scan(IMAGES, ["image_id"], pc.field("encoding_id") == encoding_id)["image_id"].to_pylist())
-    missing = {pending.image_id for pending in store.missing(encoding_id)}
-    done = [image for image in waiting if image in encoded and image not in missing]
-    landing.discard(done)
-    return len(done)
+    discarded = 0
+    for start in range(0, len(waiting), _SLICE):
+        part = waiting[start : start + _SLICE]
+        # In this order: an image that a source is written of in between is then found missing.
+        encoded = set(store.lookup(part, ["image_id"], encoding_id=encoding_id)["image_id"].to_pylist())
+        if not encoded:
+            continue
+        missing = {pending.image_id for pending in store.missing(encoding_id, part)}
+        done = [image for image in part if image in encoded and image not in missing]
+        landing.discard(done)
+        discarded += len(done)
+    return discarded
 
 
 def _name(image_id: str) -> str:

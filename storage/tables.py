@@ -94,7 +94,7 @@ SOURCES = Layout(
             ("ingested_at", _TIME),
         ]
     ),
-    key=("device", "path", "image_id", "labels_id"),
+    key=("device", "path", "image_id", "labels_id", "size", "modified", "etag", "labels_state"),
     probe="path",
     index=("device", "path"),
     order="ingested_at",

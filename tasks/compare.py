@@ -14,6 +14,7 @@ from rinr.files import write_whole
 from rinr.folders import spread
 from rinr.frames import Frame
 from rinr.shard import SHARD, from_table
+from storage.devices import safe_spelling
 from storage.fleet import Fleet
 from storage.ingestion import read_frame
 from storage.store import Store
@@ -120,7 +121,8 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
         try:
             frame = read_frame(_pending(source), store.url, devices, secrets)
         except (ValueError, RuntimeError) as error:
-            get_run_logger().warning("%s, %s is not compared: %s", source["device"], source["path"], error)
+            name = safe_spelling(source["path"])
+            get_run_logger().warning("%s, %s is not compared: %s", source["device"], name, error)
             continue
         chosen.append(_Compared(frame, source["size"], rows[source["image_id"], source["labels_id"]]))
     if not chosen:

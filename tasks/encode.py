@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 
 from rinr.codec.encoded import EncodedImage
 from storage.fleet import Fleet
+from storage.quarantine import MAX_REASON, quarantine_path, refuse
 from storage.store import Store
 from storage.tables import Pending, Refusal
 from tasks.fleet import secrets
@@ -66,7 +67,7 @@ def encode_batch(
     from rinr.encoder import encode
     from rinr.frames import ImageError
     from rinr.presets import find_preset
-    from storage.devices import DeviceError
+    from storage.devices import DeviceError, safe_spelling
     from storage.ingestion import read_frame
 
     torch.set_num_threads(torch_threads)
@@ -76,11 +77,13 @@ def encode_batch(
         try:
             frames.append(read_frame(pending, store, devices, secrets))
         except (ImageError, DeviceError) as error:
-            refusals.append(Refusal(pending.device, pending.path, None, None, str(error), pending.image_id))
+            reason = f"{safe_spelling(pending.path)}: {error}"[:MAX_REASON]
+            path = quarantine_path(pending.path)
+            refusals.append(Refusal(pending.device, path, None, None, reason, pending.image_id))
     images = encode(frames, find_preset(preset), device=torch_device(accelerator))
     logger = get_run_logger()
     for refusal in refusals:
-        logger.warning("%s, %s: %s", refusal.device, refusal.path, refusal.reason)
+        logger.warning("%s: %s", refusal.device, refusal.reason)
     seconds = sum(image.fit_seconds for image in images)
     logger.info("batch %d: %d images encoded in %.1f s, %d refused", number, len(images), seconds, len(refusals))
     return EncodedBatch(tuple(images), tuple(refusals))
@@ -96,7 +99,7 @@ def commit_batch(store: str, encoded: EncodedBatch) -> int:
     """Append a batch to the store, exactly once however often it is called; returns the rows really added."""
     table = Store(store)
     added = table.append(encoded.images)
-    table.append(encoded.refusals)
+    refuse(table, encoded.refusals)
     get_run_logger().info("%d rows committed of %d", added, len(encoded.images))
     return added
 

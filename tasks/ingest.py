@@ -1,10 +1,15 @@
 """Ingest: one device's new JPEGs to the store's landing place and sources."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prefect import get_run_logger, task
 
 from storage.fleet import Device
 from storage.ingestion import IngestReport, ingest
 from storage.store import Store
+from storage.validation import Validator
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 
@@ -22,12 +27,48 @@ def ingest_device(device: Device, store: str, limit: int | None) -> IngestReport
         DeviceError: the device's storage cannot be reached.
         StoreError: the store cannot be written.
     """
-    report = ingest(device, Store(store), secrets=secrets, limit=limit)
+    with _VALIDATORS.shared() as validator:
+        report = ingest(device, Store(store), secrets=secrets, limit=limit, validator=validator)
     logger = get_run_logger()
     logger.info(
-        "%s: %d JPEGs found, %d new, %d known, %d refused",
-        device.name, report.found, report.new, report.known, report.refused,
+        "%s: %d JPEGs found, %d new, %d known, %d refused, %d wait for their labels, %d left for the next run, "
+        "%d more in the backlog, %d originals moved or deleted",
+        device.name, report.found, report.new, report.known, report.refused, report.waiting, report.left,
+        report.backlog, report.retired,
     )  # fmt: skip
     for note in report.notes:
-        logger.warning("%s: %s", device.name, note)
+        logger.warning("%s: %s", device.name, printable(note))
     return report
+
+
+def printable(text: str) -> str:
+    """Text from devices as one line of a log: what is not printable is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Validators:
+    """One validator for all devices that are read at the same time: the cores are the same ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._validator: Validator | None = None
+
+    @contextmanager
+    def shared(self) -> Iterator[Validator]:
+        """A validator, which ends with its last user."""
+        with self._lock:
+            self._validator = self._validator or Validator()
+            self._users += 1
+            validator = self._validator
+        try:
+            yield validator
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    validator.close()
+                    self._validator = None
+
+
+_VALIDATORS = _Validators()

@@ -221,23 +221,27 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
     from storage.fleet import Device
     from storage.ingestion import ingest, read_frame
     from storage.landing import sweep
+    from storage.quarantine import cases
     from storage.store import StoreError
-    from storage.tables import QUARANTINE
 
     names = [device_name(folder.name) for folder in folders]
     if len(set(names)) < len(names):
         raise fail(f"the sub-folders' names do not differ as device names: {', '.join(names)}; rename them")
     places = {name: str(f.path.resolve()) for name, f in zip(names, folders, strict=True)}
-    # Nothing is delivered to these devices and nothing runs on them: of their places only the storage is used.
-    devices = {name: Device(name=name, storage=place, inbox=place, home=place) for name, place in places.items()}
+    # Nothing is delivered to these devices and nothing runs on them: of their places only the storage is used. Nor is
+    # anything still being written there: what is broken is said now.
+    devices = {
+        name: Device(name=name, storage=place, inbox=place, home=place, settle=0.0) for name, place in places.items()
+    }
     try:
         for name, device in devices.items():
             report = ingest(device, store)
             job.refused += report.refused
             for text in report.notes:
                 note(f"{name}: {text}")
-        for row in store.scan(QUARANTINE).to_pylist() if job.refused else ():
-            note(f"refused: {row['device']}: {row['path']}: {row['reason']}")
+        for case in cases(store) if job.refused else ():
+            if case.standing == "open":
+                note(f"refused: {case.refusal.device}: {case.refusal.reason}")
         pending = [item for item in store.missing(job.encoding_id) if item.device in devices]
         job.frames = len(pending)
         with _Batches(STORE_SECONDS, job) as batches, progress_bar(f"encoding {len(pending)} frames") as tell:

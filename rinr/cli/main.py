@@ -12,6 +12,7 @@ from rinr.cli.fleet import fleet_app
 from rinr.cli.info import info
 from rinr.cli.inspect import inspect
 from rinr.cli.mosaic import mosaic
+from rinr.cli.quarantine import app as quarantine_app
 from rinr.cli.store import app as store_app
 from rinr.version import __version__
 
@@ -25,6 +26,7 @@ for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
     app.command()(command)
 app.add_typer(store_app, name="store")
 app.add_typer(fleet_app, name="fleet")
+app.add_typer(quarantine_app, name="quarantine")
 
 
 def _version(value: bool) -> None:

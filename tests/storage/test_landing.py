@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,3 +68,27 @@ def test_sweep_discards_what_is_encoded_and_nothing_else(store: Store):
 
 def test_sweep_of_nothing(store: Store):
     assert sweep(store, ENCODING) == 0
+
+
+def test_sweep_removes_what_killed_writers_left_a_day_ago(store: Store):
+    data = jpeg(1)
+    Landing(store.url).put(image_id(data), data)
+    folder = Path(store.url, "landing")
+    old, new = folder / f".{image_id(data)}.jpg.1-abc.part", folder / f".{image_id(data)}.jpg.2-def.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 90_000,) * 2)
+    assert sweep(store, ENCODING) == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted([new.name, f"{image_id(data)}.jpg"])
+
+
+def test_sweep_of_more_than_one_slice(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("storage.landing._SLICE", 2)
+    pictures = [jpeg(number) for number in range(7)]
+    ids = [image_id(data) for data in pictures]
+    for identity, data in zip(ids, pictures, strict=True):
+        Landing(store.url).put(identity, data)
+    store.append([source(number, image_id=identity) for number, identity in enumerate(ids)])
+    store.append([encoded_image(number, image_id=identity) for number, identity in enumerate(ids[:5])])
+    assert sweep(store, ENCODING) == 5
+    assert Landing(store.url).image_ids() == sorted(ids[5:])

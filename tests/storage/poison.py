@@ -1,0 +1,14 @@
+"""A check of JPEGs that dies of some: for workers, so nothing heavy is imported here."""
+
+import os
+import signal
+
+from rinr.frames import JpegFacts, check_jpeg
+
+POISON = b"poison"
+
+
+def check(data: bytes) -> JpegFacts:
+    if POISON in data[:100]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return check_jpeg(data)

@@ -166,7 +166,7 @@ def test_the_pages_call_the_servers_own_port(place: Place) -> None:
 
 def test_all_is_deployed_with_the_places_filled_in(place: Place) -> None:
     deployed = {found["name"]: found for found in place.ask("deployments/filter")}
-    assert sorted(deployed) == ["deliver", "device", "encode", "ingest", "pipeline"]
+    assert sorted(deployed) == ["deliver", "device", "encode", "ingest", "maintain", "pipeline"]
     assert deployed["pipeline"]["parameters"] == {"fleet": str(place.fleet), "store": str(place.store)}
     assert deployed["device"]["work_pool_name"] == "devices"
     form = deployed["pipeline"]["parameter_openapi_schema"]["properties"]

@@ -70,7 +70,17 @@ def failure_of(state: State[Any]) -> str | None:
 def publish_ingest(reports: Sequence[IngestReport]) -> None:
     """A table with a line a device."""
     rows: list[dict[str, Any]] = [
-        {"device": r.device, "JPEGs found": r.found, "new": r.new, "known": r.known, "refused": r.refused}
+        {
+            "device": r.device,
+            "JPEGs found": r.found,
+            "new": r.new,
+            "known": r.known,
+            "refused": r.refused,
+            "wait for labels": r.waiting,
+            "left for the next run": r.left,
+            "over the limit": r.backlog,
+            "originals retired": r.retired,
+        }
         for r in reports
     ]
     publish_table("ingested", "JPEGs in the devices' storage", rows)

@@ -26,7 +26,7 @@ help:
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
 	@echo "make lint     ruff, types, import arrows"
-	@echo "make results  measures what docs/results.md says of the codec (an hour or two)"
+	@echo "make results  measures what docs/results.md says (two hours)"
 	@echo "make clean    stops what was left and removes what was made"
 
 install: $(INSTALLED)
@@ -63,6 +63,8 @@ results: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.fit_speed
 	@$(BIN)/python -m benchmarks.decode_speed
 	@$(BIN)/python -m benchmarks.cosine_choices
+	@$(BIN)/python -m benchmarks.store
+	@$(BIN)/python -m benchmarks.ingestion
 
 clean:
 	@if [ -f "$(OUT)/.rinr-demo" ]; then \

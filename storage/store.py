@@ -156,7 +156,12 @@ class Store:
         return self._append(layout, [as_row(row, appended_at) for row in rows])
 
     def scan(
-        self, layout: Layout, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+        self,
+        layout: Layout,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+        *,
+        superseded: bool = False,
     ) -> pa.Table:
         """Rows of a table; of each image and encoding only the row with its newest labels.
 
@@ -164,6 +169,7 @@ class Store:
             layout: one of :data:`storage.tables.LAYOUTS`.
             columns: all without it.
             where: picks rows first; the newest is then taken among those.
+            superseded: also the rows of images with labels that were corrected since.
 
         Returns:
             A table with the layout's schema or the columns asked for; empty where there is no store yet.
@@ -171,7 +177,7 @@ class Store:
         Raises:
             StoreError: the store cannot be read.
         """
-        if layout is not IMAGES:
+        if layout is not IMAGES or superseded:
             return self._read(layout, columns, where)
         return self._newest_labels(lambda needed: self._read(IMAGES, needed, where), columns)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import get_run_logger, task
 
@@ -22,6 +23,7 @@ from storage.tables import IMAGES, SOURCES, Pending
 from tasks.artifacts import publish_picture, publish_table
 from tasks.encode import encoding_of
 from tasks.fleet import secrets
+from tasks.stores import open_store
 
 FRAMES = 48
 """Frames that are compared at most, spread evenly over the store's: a large store must not make the table slow."""
@@ -79,7 +81,7 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
     from rinr.mosaic import mosaic
 
     torch.set_num_threads(1)  # the devices train meanwhile
-    chosen = _chosen_frames(fleet, Store(store), preset)
+    chosen = _chosen_frames(fleet, open_store(store), preset)
     rows = compare([(c.frame, c.captured_bytes) for c in chosen], {preset: [c.encoded for c in chosen]}, CONTROLS)
     comparison = Comparison(
         len(chosen),
@@ -109,15 +111,24 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
 
 def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     """Frames whose original can still be read, evenly spread over the devices' files."""
-    encoded = store.scan(IMAGES, SHARD.names, pc.field("encoding_id") == encoding_of(preset))
-    rows = {(row.image_id, row.labels_id): row.frame for row in from_table(encoded)}
+    encoding, key = encoding_of(preset), ["image_id", "labels_id"]
+    order = [("device", "ascending"), ("path", "ascending")]
+    encoded = store.scan(IMAGES, key, pc.field("encoding_id") == encoding)
+    known = store.scan(SOURCES, [*key, "device", "path"]).join(encoded, key, join_type="inner").sort_by(order)
+    images = known["image_id"].unique()
+    wanted = images.take(pa.array(spread(range(len(images)), FRAMES), pa.int64()))
+    # Payloads of these alone: of a million images they would not fit into memory.
+    rows = {
+        (row.image_id, row.labels_id): row.frame
+        for row in from_table(store.lookup(wanted.to_pylist(), SHARD.names, encoding_id=encoding))
+    }
     sources: dict[str, Mapping[str, Any]] = {}
-    for source in store.scan(SOURCES).sort_by([("device", "ascending"), ("path", "ascending")]).to_pylist():
+    for source in store.scan(SOURCES, where=pc.field("image_id").isin(wanted)).sort_by(order).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:
             sources.setdefault(source["image_id"], source)
     devices = {device.name: device for device in fleet.devices}
     chosen = []
-    for source in spread(list(sources.values()), FRAMES):
+    for source in sources.values():
         try:
             frame = read_frame(_pending(source), store.url, devices, secrets)
         except (ValueError, RuntimeError) as error:

@@ -14,11 +14,11 @@ from prefect.deployments import run_deployment
 from storage.delivery import deliver
 from storage.fleet import Device
 from storage.inbox import Inbox
-from storage.store import Store
 from storage.tables import Delivery
 from tasks.encode import encoding_of
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.stores import open_store
 
 # Of a device run that failed, was cancelled or crashed, another one is made when the same is asked for again.
 _ATTEMPTS = 5
@@ -59,7 +59,7 @@ class DeviceOutcome:
 )
 def deliver_to_device(device: Device, store: str, preset: str) -> Delivery | None:
     """Put the rows that a device lacks into its inbox as one shard; ``None`` where it lacks none."""
-    delivery = deliver(Store(store), device, encoding_id=encoding_of(preset), secrets=secrets)
+    delivery = deliver(open_store(store), device, encoding_id=encoding_of(preset), secrets=secrets)
     if delivery is None:
         get_run_logger().info("%s lacks nothing", device.name)
     else:

@@ -8,10 +8,10 @@ from prefect import get_run_logger, task
 from rinr.codec.encoded import EncodedImage
 from storage.fleet import Fleet
 from storage.quarantine import MAX_REASON, quarantine_path, refuse
-from storage.store import Store
 from storage.tables import Pending, Refusal
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.stores import open_store
 
 # torch is imported inside the tasks that compute: a flow's process only orders the work, and starts sooner without it.
 
@@ -37,7 +37,7 @@ class EncodedBatch:
 )
 def find_missing(store: str, preset: str) -> list[Pending]:
     """Images of the store that have no row of this preset's encoding, in an order that is always the same."""
-    missing = Store(store).missing(encoding_of(preset))
+    missing = open_store(store).missing(encoding_of(preset))
     get_run_logger().info("%d images to encode with %r", len(missing), preset)
     return missing
 
@@ -97,7 +97,7 @@ def encode_batch(
 )
 def commit_batch(store: str, encoded: EncodedBatch) -> int:
     """Append a batch to the store, exactly once however often it is called; returns the rows really added."""
-    table = Store(store)
+    table = open_store(store)
     added = table.append(encoded.images)
     refuse(table, encoded.refusals)
     get_run_logger().info("%d rows committed of %d", added, len(encoded.images))
@@ -109,7 +109,7 @@ def sweep_landing(store: str, preset: str) -> None:
     """Discard the uploaded JPEGs whose images stand in the store."""
     from storage.landing import sweep
 
-    sweep(Store(store), encoding_of(preset))
+    sweep(open_store(store), encoding_of(preset))
 
 
 def encoding_of(preset: str) -> str:

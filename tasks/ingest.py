@@ -8,10 +8,10 @@ from prefect import get_run_logger, task
 
 from storage.fleet import Device
 from storage.ingestion import IngestReport, ingest
-from storage.store import Store
 from storage.validation import Validator
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.stores import open_store
 
 
 @task(
@@ -28,7 +28,7 @@ def ingest_device(device: Device, store: str, limit: int | None) -> IngestReport
         StoreError: the store cannot be written.
     """
     with _VALIDATORS.shared() as validator:
-        report = ingest(device, Store(store), secrets=secrets, limit=limit, validator=validator)
+        report = ingest(device, open_store(store), secrets=secrets, limit=limit, validator=validator)
     logger = get_run_logger()
     logger.info(
         "%s: %d JPEGs found, %d new, %d known, %d refused, %d wait for their labels, %d left for the next run, "

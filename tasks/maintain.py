@@ -6,9 +6,10 @@ from datetime import timedelta
 from prefect import get_run_logger, task
 
 from storage.statistics import Statistics, exists, statistics
-from storage.store import Rewrite, Store
+from storage.store import Rewrite
 from tasks.artifacts import publish_picture, publish_table
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.stores import open_store
 
 
 @task(
@@ -23,7 +24,7 @@ def compact(store: str) -> list[Rewrite]:
     Raises:
         StoreError: the store cannot be read or written.
     """
-    rewrites = Store(store).compact()
+    rewrites = open_store(store).compact()
     logger = get_run_logger()
     for rewrite in rewrites:
         logger.info("%s: %d files are now %d", rewrite.table, rewrite.files_before, rewrite.files_after)
@@ -44,7 +45,7 @@ def vacuum(store: str, keep_hours: float) -> int:
     Raises:
         StoreError: the store cannot be read or written.
     """
-    removed = Store(store).vacuum(timedelta(hours=keep_hours))
+    removed = open_store(store).vacuum(timedelta(hours=keep_hours))
     get_run_logger().info("%d files removed", removed)
     return removed
 
@@ -61,7 +62,7 @@ def count(store: str) -> Statistics | None:
     Raises:
         StoreError: the store cannot be read.
     """
-    opened = Store(store)
+    opened = open_store(store)
     if not exists(opened.url):
         get_run_logger().info("there is no store yet at %s", opened.url)
         return None

@@ -15,7 +15,6 @@ from prefect.runtime import flow_run
 
 from rinr.files import write_whole
 from storage.ingestion import IngestReport
-from storage.store import Store
 from storage.tables import Delivery, Summary
 from tasks.artifacts import publish_table
 from tasks.compare import Comparison
@@ -23,6 +22,7 @@ from tasks.deliver import DeviceOutcome
 from tasks.device import RESULT_KEY, DeviceResult
 from tasks.encode import encoding_of
 from tasks.stages import Stage
+from tasks.stores import open_store
 
 VERSION = 1
 
@@ -89,7 +89,7 @@ def publish_ingest(reports: Sequence[IngestReport]) -> None:
 @task(task_run_name="publish bytes and PSNR")
 def publish_store(store: str, preset: str) -> None:
     """A table of what the store holds of one encoding."""
-    summary = Store(store).summary(encoding_of(preset))
+    summary = open_store(store).summary(encoding_of(preset))
     rows: list[dict[str, Any]] = [{"what": "images", "all": summary.images, "an image": None}]
     for what, total in (
         ("bytes in all", summary.bytes_total),
@@ -132,7 +132,7 @@ def read_device_results(outcomes: Sequence[DeviceOutcome]) -> tuple[DeviceResult
 @task(task_run_name="sum up the store")
 def summarize_store(store: str, preset: str) -> Summary:
     """Sums and means over the store's images of one encoding."""
-    return Store(store).summary(encoding_of(preset))
+    return open_store(store).summary(encoding_of(preset))
 
 
 @task(task_run_name="gather what failed")
@@ -145,7 +145,7 @@ def gather_failures(
         stages: what kept each stage from its work; ``None`` where nothing did.
     """
     failures = [f"{name}: {failure}" for name, failure in stages.items() if failure is not None]
-    missing = len(Store(store).missing(encoding_of(preset)))
+    missing = len(open_store(store).missing(encoding_of(preset)))
     if missing and stages["encode"] is None:
         failures.append(f"encode: {missing} images are not in the store; the quarantine says why")
     if not outcomes and stages["deliver"] is None:

@@ -125,6 +125,7 @@ def test_images_are_those_of_the_newest_labels(store: Store):
         (old.labels_id, "other"),
         (encoded_image(2).labels_id, ENCODING),
     }
+    assert store.scan(IMAGES, ["labels_id"], superseded=True).num_rows == 4
     # The sources say that the old labels count again.
     store.append([source(1)])
     one = store.scan(

@@ -4,6 +4,8 @@ What a handle learnt about a snapshot (its files, what range of keys each holds,
 until the snapshot changes: of a table of a million rows, one row is then found in a few milliseconds.
 """
 
+import json
+import math
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -35,6 +37,8 @@ from storage.tables import Layout
 ROW_GROUP = 512
 """Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
 
+_CHECKPOINT_EVERY = 10  # commits
+_MAX_CHECKPOINT_BYTES = 1_000_000
 _RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
 
 
@@ -240,14 +244,26 @@ class Table:
             How many files were removed, those of the log apart.
         """
         delta = cast(DeltaTable, self._delta)
-        hours = int(keep / timedelta(hours=1))
+        hours = math.ceil(keep / timedelta(hours=1))
         kept = dict.fromkeys(_RETENTIONS, f"interval {hours} hours")
         if {name: delta.metadata().configuration.get(name) for name in kept} != kept:
             delta.alter.set_table_properties(kept)
-        removed = delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
-        delta.create_checkpoint()
-        delta.cleanup_metadata()
+        # A vacuum of nothing would be two more commits an hour.
+        removed = delta.vacuum(retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True)
+        if removed:
+            delta.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
+        if removed or delta.version() - self._checkpointed() >= _CHECKPOINT_EVERY:
+            delta.create_checkpoint()
+            delta.cleanup_metadata()
         return len(removed) + _remove_unfinished(delta, keep)
+
+    def _checkpointed(self) -> int:
+        """The version of the last checkpoint; -1 where there is none."""
+        try:
+            with self.file_system.open_input_stream("_delta_log/_last_checkpoint") as file:
+                return int(json.loads(file.read(_MAX_CHECKPOINT_BYTES))["version"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return -1
 
     def _read_log(self, delta: DeltaTable) -> None:
         probe, order = self.layout.probe, self.layout.order

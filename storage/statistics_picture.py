@@ -32,7 +32,7 @@ def draw(statistics: Statistics) -> bytes:
     _draw_shares(families, "payload bytes by family", statistics.families, total, _BROWN)
     rows = sum(share.rows for share in statistics.families)
     figure.suptitle(
-        f"{statistics.images:,} images in {rows:,} encodings, {in_words(statistics.payload_bytes)} of payloads, "
+        f"{statistics.images:,} images in {rows:,} rows, {in_words(statistics.payload_bytes)} of payloads, "
         f"{in_words(statistics.bytes)} stored",
         color=_INK,
         fontsize=13,

@@ -247,6 +247,14 @@ class TestVacuum:
         with pytest.raises(ValueError, match=r"at least 1:00:00 is needed.*`exclusive`"):
             store.vacuum(timedelta(minutes=59))
 
+    def test_where_nothing_is_to_be_done_nothing_is_written(self, many: Store):
+        many.compact()
+        many.vacuum()
+        before = sorted(path.name for path in Path(many.url).rglob("*") if path.is_file())
+        assert many.compact() == []
+        assert many.vacuum() == 0
+        assert sorted(path.name for path in Path(many.url).rglob("*") if path.is_file()) == before
+
     def test_of_nothing(self, store: Store):
         assert store.compact() == []
         assert store.vacuum() == 0

@@ -29,7 +29,7 @@ import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction, RemoveAction
 
-from storage.delta import ROW_GROUP, DataFile, Table, is_hash
+from storage.delta import ROW_GROUP, DataFile, Table, encodings
 
 FILE_BYTES = 32 * 1024 * 1024
 """Bytes of a file that a compaction aims at."""
@@ -153,17 +153,18 @@ def _written(table: Table, rows: pa.Table) -> AddAction:
     """Write a file into the table's folder, where nobody sees it before it is committed."""
     name = f"part-{uuid.uuid4()}-c000.zstd.parquet"
     leaves = _leaves(rows.schema)
-    hashes = [field.name for field in rows.schema if is_hash(field.name)]
+    encoded = encodings(table.layout)
     weights = [field.name for field in rows.schema if pa.types.is_binary(field.type)]
+    numbers = [path for path in leaves if path.startswith("objects.") and not path.endswith(".label")]
     with table.file_system.open_output_stream(name) as stream:
         with pq.ParquetWriter(
             stream,
             rows.schema,
             compression="zstd",
             compression_level=1,
-            use_dictionary=[path for path in leaves if path not in {*hashes, *weights}],
+            use_dictionary=[path for path in leaves if path not in {*encoded, *weights, *numbers}],
             write_statistics=[path for path in leaves if path not in weights],
-            column_encoding=dict.fromkeys(hashes, "DELTA_LENGTH_BYTE_ARRAY"),
+            column_encoding={name: encoding for name, encoding in encoded.items() if name in leaves},
         ) as writer:
             writer.write_table(rows, row_group_size=ROW_GROUP)
         size = stream.tell()

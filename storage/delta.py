@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -42,6 +42,9 @@ _MAX_CHECKPOINT_BYTES = 1_000_000
 _RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
 
 
+Encoding = Literal["DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY"]
+
+
 @dataclass(frozen=True)
 class DataFile:
     """One Parquet file of a snapshot.
@@ -61,6 +64,14 @@ class DataFile:
     def may_hold(self, low: str, high: str) -> bool:
         """Whether a value from ``low`` to ``high`` may stand in it."""
         return self.low is None or self.high is None or (self.low <= high and low <= self.high)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A commit that put files in the place of others that held the same rows: paths within the table's folder."""
+
+    removed: frozenset[str]
+    added: frozenset[str]
 
 
 class Table:
@@ -231,6 +242,24 @@ class Table:
             return False
         return True
 
+    def exchanges(self, since: int | None) -> list[Exchange]:
+        """The exchanges from a version to the one last refreshed to, as far as the log still has all of that time."""
+        found: list[Exchange] = []
+        if since is None or self._version is None:
+            return found
+        for version in range(since + 1, self._version + 1):
+            try:
+                with self.file_system.open_input_stream(f"_delta_log/{version:020}.json") as file:
+                    actions = [json.loads(line) for line in file.read().splitlines()]
+            except (FileNotFoundError, ValueError):
+                return []
+            added = [action["add"] for action in actions if "add" in action]
+            removed = [action["remove"] for action in actions if "remove" in action]
+            if removed and not any(action.get("dataChange", True) for action in added):
+                paths = (frozenset(unquote(action["path"]) for action in of) for of in (removed, added))
+                found.append(Exchange(*paths))
+        return found
+
     def checkpoint(self) -> None:
         """Sum the log up in one file, from which others open the table faster."""
         cast(DeltaTable, self._delta).create_checkpoint()
@@ -299,26 +328,32 @@ def writer_properties(layout: Layout) -> WriterProperties:
     """How a table's Parquet files are written.
 
     Statistics stand on all plain columns: readers that build a dataset by deltalake find nothing by a filter on a
-    column without them. Coded weights and hashes, which never repeat, would only grow by a dictionary.
+    column without them.
     """
     bare = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-    unique = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK", encoding="DELTA_LENGTH_BYTE_ARRAY")
+    encoded = {
+        name: ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK", encoding=encoding)
+        for name, encoding in encodings(layout).items()
+    }
     return WriterProperties(
         max_row_group_size=ROW_GROUP,
         compression="ZSTD",
         compression_level=1,
         default_column_properties=ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK"),
-        column_properties={
-            field.name: bare if pa.types.is_binary(field.type) else unique
-            for field in layout.schema
-            if pa.types.is_binary(field.type) or is_hash(field.name)
-        },
+        column_properties=encoded | {field.name: bare for field in layout.schema if pa.types.is_binary(field.type)},
     )
 
 
-def is_hash(column: str) -> bool:
-    """Whether a column holds a hash a row."""
-    return column in ("image_id", "labels_id")
+def encodings(layout: Layout) -> dict[str, Encoding]:
+    """Columns that are written in other ways than with a dictionary, which would only make them larger.
+
+    Hashes never repeat, and all have one length; times of files rise in small steps along their paths. (The times of
+    commits repeat.)
+    """
+    times = (field.name for field in layout.schema if pa.types.is_timestamp(field.type) and field.name != layout.order)
+    hashes = (name for name in ("image_id", "labels_id") if name in layout.schema.names)
+    chosen: dict[str, Encoding] = dict.fromkeys(times, "DELTA_BINARY_PACKED")
+    return chosen | dict.fromkeys(hashes, "DELTA_LENGTH_BYTE_ARRAY")
 
 
 def _remove_unfinished(delta: DeltaTable, keep: timedelta) -> int:

@@ -213,14 +213,17 @@ class Store:
             StoreError: the store cannot be read.
         """
         key = ["image_id", "labels_id"]
-        where = None if image_ids is None else _among("image_id", image_ids)
         of_encoding = pc.field("encoding_id") == encoding_id
-        encoded = np.sort(fingerprints(self._read(IMAGES, key, of_encoding if where is None else of_encoding & where)))
-        sources = self._read(SOURCES, key, where)
-        lacking = ~held(fingerprints(sources), encoded)
-        candidates = sources["image_id"].filter(pa.array(lacking)).unique().to_pylist()
-        done = self._read(IMAGES, key, of_encoding & _among("image_id", candidates)) if candidates else None
-        exactly = set(zip(*(column.to_pylist() for column in done.columns), strict=True)) if done else set()
+        if image_ids is None:
+            encoded = np.sort(fingerprints(self._read(IMAGES, key, of_encoding)))
+            sources = self._read(SOURCES, key, None)
+            lacking = pa.array(~held(fingerprints(sources), encoded))
+            image_ids = sources["image_id"].filter(lacking).unique().to_pylist()
+        current = self._current_sources(image_ids)
+        done: set[tuple[str, str]] = set()
+        if current:
+            found = self._read(IMAGES, key, of_encoding & _among("image_id", current))
+            done = set(zip(*(column.to_pylist() for column in found.columns), strict=True))
         return [
             Pending(
                 image_id=row["image_id"],
@@ -230,11 +233,8 @@ class Store:
                 device=row["device"],
                 path=row["path"],
             )
-            for row in sorted(
-                self._current_sources(candidates).values(),
-                key=lambda row: (row["device"], row["path"], row["image_id"]),
-            )
-            if (row["image_id"], row["labels_id"]) not in exactly
+            for row in sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
+            if (row["image_id"], row["labels_id"]) not in done
         ]
 
     def summary(self, encoding_id: str | None = None) -> Summary:

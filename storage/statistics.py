@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from storage.delta import Table
 from storage.folder import Folder
-from storage.keys import fingerprints
+from storage.key_index import fingerprints
 from storage.store import Store, StoreError
 from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES
 from storage.verification import reachable

@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from rinr.codec.encoded import EncodedImage
 from storage import compaction
 from storage.delta import Table
-from storage.keys import KeyIndex, fingerprints, held
+from storage.key_index import KeyIndex, fingerprints, held
 from storage.tables import (
     DELIVERIES,
     IMAGES,

@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from rinr.codec.frame import pack_frame
+from storage import compaction
 from storage.delta import Table
 from storage.store import LOOSE_FILES, Store
 from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal
@@ -187,6 +188,80 @@ class TestCompaction:
         assert len(files) > 1
         assert all((a.high or "") < (b.low or "") for a, b in pairwise(files))
         assert sum(file.rows for file in files) == 1200
+
+    def test_an_append_after_it_reads_nothing_of_it(self, many: Store, monkeypatch: pytest.MonkeyPatch):
+        assert many.append([encoded_image(0)]) == 0  # from now on the handle knows all keys
+        Store(many.url).compact()
+        read: list[str] = []
+        scan = Table.scan
+
+        def seen(self: Table, columns, where=None, files=None) -> pa.Table:
+            read.extend(files)
+            return scan(self, columns, where, files)
+
+        monkeypatch.setattr(Table, "scan", seen)
+        assert many.append([encoded_image(100)]) == 1
+        assert read == []
+        assert many.append([encoded_image(7)]) == 0, "its key is still known to be there"
+        assert len(read) == 2, "the file of image 100, and the compacted one"
+
+    @pytest.mark.parametrize("other", ["compaction", "deltalake"])
+    def test_of_two_at_once_one_gives_way(self, many: Store, other: str):
+        late = Table(many.table_url("images"), IMAGES)
+        late.refresh()
+        read = pc.field("image_id") != ""
+        before = many.scan(IMAGES, where=read).sort_by("image_id")
+        exchange = Table.exchange
+
+        def overtaken(self: Table, actions, transaction: str) -> bool:
+            if other == "compaction":
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(Table, "exchange", exchange)
+                    assert [rewrite.table for rewrite in Store(many.url).compact()] == ["images", "sources"]
+            else:
+                DeltaTable(many.table_url("images")).optimize.z_order(["image_id"])
+            return exchange(self, actions, transaction)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Table, "exchange", overtaken)
+            assert not compaction.compact(late)
+        assert many.scan(IMAGES, where=read).sort_by("image_id") == before
+
+    def test_rows_appended_while_it_runs_stay(self, many: Store, monkeypatch: pytest.MonkeyPatch):
+        exchange = Table.exchange
+
+        def late(self: Table, actions, transaction: str) -> bool:
+            Store(many.url).append([encoded_image(100)])
+            return exchange(self, actions, transaction)
+
+        monkeypatch.setattr(Table, "exchange", late)
+        assert [rewrite.table for rewrite in many.compact()] == ["images", "sources"]
+        assert many.scan(IMAGES).num_rows == 41
+        assert many.append([encoded_image(100)]) == 0
+
+    def test_writes_files_as_an_append_does(self, many: Store):
+        def layout(path: str) -> dict[str, tuple[str, bool, bool]]:
+            group = pq.read_metadata(path).row_group(0)
+            columns = [group.column(number) for number in range(group.num_columns)]
+            return {
+                column.path_in_schema: (
+                    column.compression,
+                    "RLE_DICTIONARY" in column.encodings,
+                    column.statistics is not None,
+                )
+                for column in columns
+                if not column.path_in_schema.startswith("objects.")
+            }
+
+        before = layout(DeltaTable(many.table_url("images")).file_uris()[0])
+        many.compact()
+        (after,) = DeltaTable(many.table_url("images")).file_uris()
+        assert layout(after) == before
+        log = pa.table(DeltaTable(many.table_url("images")).get_add_actions(flatten=True)).to_pylist()[0]
+        assert (log["min.image_id"], log["num_records"]) == (min(digest(f"image {n}") for n in range(40)), 40)
+        assert (
+            log["max.created_at"] >= many.scan(IMAGES, ["created_at"]).sort_by("created_at")["created_at"][-1].as_py()
+        )
 
     def test_readers_and_writers_go_on_through_maintenance(self, store: Store):
         """Two writers and a reader beside a process that compacts and vacuums without pause."""

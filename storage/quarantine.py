@@ -2,7 +2,8 @@
 
 Rows of the table are only ever appended. Rows that are equal in device, path, size, time and reason are one *case*, and
 the newest says its status. A case is *open* while its status is ``refused`` and nothing has come after it: neither a
-source of the same file nor, where the picture could not be read for encoding, its encoding.
+source of the same file nor, where the picture could not be read for encoding, its encoding. One that was to be read
+again is likewise *taken* after that.
 """
 
 import hashlib
@@ -76,7 +77,7 @@ def cases(store: Store, device: str | None = None) -> list[Case]:
     for refusal in rows:
         key = _case_key(refusal)
         first[key] = min(first.get(key, refusal.quarantined_at), refusal.quarantined_at)
-    taken = _overtaken(store, [case for case in newest.values() if case.status == REFUSED], device)
+    taken = _overtaken(store, [case for case in newest.values() if case.status != DROPPED], device)
     found = [Case(refusal, first[key], key in taken) for key, refusal in newest.items()]
     return sorted(found, key=lambda case: (case.refusal.quarantined_at, case.id), reverse=True)
 

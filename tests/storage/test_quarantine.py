@@ -78,6 +78,12 @@ def test_a_case_is_closed_by_a_later_source_of_its_file(store: Store):
     assert set(standing(store).values()) == {"open"}
     store.append([source(2, path="b.jpg"), source(3, path="c.jpg"), source(4, path="named.jpg")])
     assert standing(store) == {"a.jpg": "open", "b.jpg": "taken", "c.jpg": "open", "named.jpg": "taken"}
+    # So is one that was to be read again, and one that was given up is not.
+    retry(store, [case for case in cases(store) if case.refusal.path == "a.jpg"])
+    drop(store, [case for case in cases(store) if case.refusal.path == "c.jpg"])
+    assert (standing(store)["a.jpg"], standing(store)["c.jpg"]) == ("retry", "dropped")
+    store.append([source(5, path="a.jpg"), source(6, path="c.jpg", device="cam-b")])
+    assert (standing(store)["a.jpg"], standing(store)["c.jpg"]) == ("taken", "dropped")
 
 
 def test_a_path_that_is_spelled_otherwise_is_found_in_sources(store: Store):

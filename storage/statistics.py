@@ -17,6 +17,7 @@ from storage.folder import Folder
 from storage.key_index import fingerprints
 from storage.quarantine import cases
 from storage.store import Store, StoreError
+from storage.table_files import lying_files
 from storage.tables import IMAGES, LAYOUTS, SOURCES
 from storage.verification import reachable
 from storage.versions import check_version
@@ -223,16 +224,7 @@ def _devices(images: _Images, sources: Table) -> tuple[Share, ...]:
 def _size(url: str, table: Table) -> TableSize:
     if not table.refresh():
         return TableSize(table.layout.name)
-    folder = Folder(f"{url}/{table.layout.name}")
-    root = folder.root.lstrip("/")
-    log_bytes = 0
-    lying: dict[str, int] = {}
-    for path, entry in folder.file_system.find(folder.root, detail=True).items():
-        name = path.lstrip("/").removeprefix(root).lstrip("/")
-        if name.startswith("_delta_log/"):
-            log_bytes += int(entry["size"] or 0)
-        elif name.endswith(".parquet"):
-            lying[name] = int(entry["size"] or 0)
+    lying, log_bytes = lying_files(Folder(f"{url}/{table.layout.name}"))
     for file in table.files:
         lying.pop(file.path, None)
     return TableSize(

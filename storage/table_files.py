@@ -71,15 +71,18 @@ def open_table(url: str, layout: Layout) -> Opened | str | None:
     return Opened(table, tuple(DataFile(unquote(path), size, rows) for path, size, rows in zip(*columns, strict=True)))
 
 
-def parquet_sizes(folder: Folder) -> dict[str, int]:
-    """Parquet files under a table's folder, without its log: sizes in bytes by path."""
+def lying_files(folder: Folder) -> tuple[dict[str, int], int]:
+    """What lies in a table's folder: sizes in bytes of its Parquet files by path, and the bytes of its log."""
     root = folder.root.lstrip("/")
-    sizes = {}
+    sizes: dict[str, int] = {}
+    log_bytes = 0
     for path, entry in folder.file_system.find(folder.root, detail=True).items():
         name = path.lstrip("/").removeprefix(root).lstrip("/")
-        if name.endswith(".parquet") and not name.startswith("_delta_log/"):
-            sizes[name] = int(entry["size"])
-    return sizes
+        if name.startswith("_delta_log/"):
+            log_bytes += int(entry["size"] or 0)
+        elif name.endswith(".parquet"):
+            sizes[name] = int(entry["size"] or 0)
+    return sizes, log_bytes
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from storage.table_files import (
     DataFile,
     Opened,
     fault_of_file,
+    lying_files,
     open_table,
     parquet,
-    parquet_sizes,
     readable_rows,
     reason_of,
     shown,
@@ -148,7 +148,7 @@ class _Walk:
         if not isinstance(opened, Opened):
             return
         folder = self._folder(layout)
-        present = parquet_sizes(folder)
+        present, _ = lying_files(folder)
         rows = 0
         for file in opened.files:
             if present.pop(file.path, None) is None:

@@ -2,7 +2,8 @@
 
 Rows of the table are only ever appended. Rows that are equal in device, path, size, time and reason are one *case*, and
 the newest says its status. A case is *open* while its status is ``refused`` and nothing has come after it: neither a
-source of the same file nor, where the picture could not be read for encoding, its encoding.
+source of the same file nor, where the picture could not be read for encoding, its encoding. One that was to be read
+again is likewise *taken* after that.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.device_paths import MAX_SPELLING, safe_spelling
+from storage.devices import DeviceFile
 from storage.store import Store
 from storage.tables import QUARANTINE, SOURCES, Refusal, now
 
@@ -75,7 +77,7 @@ def cases(store: Store, device: str | None = None) -> list[Case]:
     for refusal in rows:
         key = _case_key(refusal)
         first[key] = min(first.get(key, refusal.quarantined_at), refusal.quarantined_at)
-    taken = _overtaken(store, [case for case in newest.values() if case.status == REFUSED], device)
+    taken = _overtaken(store, [case for case in newest.values() if case.status != DROPPED], device)
     found = [Case(refusal, first[key], key in taken) for key, refusal in newest.items()]
     return sorted(found, key=lambda case: (case.refusal.quarantined_at, case.id), reverse=True)
 
@@ -117,6 +119,19 @@ def drop(store: Store, chosen: Iterable[Case]) -> int:
         StoreError: the store cannot be written.
     """
     return _decide(store, chosen, DROPPED)
+
+
+def refusal_of(device: str, file: DeviceFile, reason: str, image_id: str | None = None) -> Refusal:
+    """A row that refuses a file of a device in the state that it has."""
+    return Refusal(
+        device,
+        quarantine_path(file.path),
+        file.size,
+        file.modified,
+        f"{safe_spelling(file.path)}: {reason}"[:MAX_REASON],
+        image_id,
+        file.etag,
+    )
 
 
 def refuse(store: Store, refusals: Sequence[Refusal]) -> int:
@@ -164,37 +179,36 @@ class Refused:
         for refusal in sorted(self._newest.values(), key=lambda row: row.quarantined_at):
             self._states[refusal.path, refusal.size, refusal.modified, refusal.etag] = refusal
 
-    def __bool__(self) -> bool:
-        return bool(self._states)
-
-    def holds(self, path: str, size: int, modified: datetime, etag: str | None) -> Refusal | None:
+    def holds(self, file: DeviceFile) -> Refusal | None:
         """The refusal of a file in this very state, unless it is to be read again."""
-        spelled = quarantine_path(path)
+        if not self._states:
+            return None
+        state = (quarantine_path(file.path), file.size, file.modified)
         # Rows of before etags were written down have none.
-        refusal = self._states.get((spelled, size, modified, etag)) or self._states.get((spelled, size, modified, None))
+        refusal = self._states.get((*state, file.etag)) or self._states.get((*state, None))
         return refusal if refusal and refusal.status != RETRY else None
 
     def of_no_file(self) -> list[Refusal]:
         """The newest rows of cases that no file belongs to: of labels that speak of none."""
         return [row for row in self._newest.values() if row.size is None and row.image_id is None]
 
-    def outdated(self, states: Iterable[tuple[str, int, datetime, str | None]]) -> list[Refusal]:
+    def outdated(self, files: Iterable[DeviceFile]) -> list[Refusal]:
         """Rows that take cases off the list whose files are gone or have changed.
 
         They ask for a retry: should the file come back as it was, it is judged again.
 
         Args:
-            states: path, size, time and etag of all files that are there now.
+            files: all that are there now.
         """
         refused = {state: row for state, row in self._states.items() if row.size is not None and row.status == REFUSED}
         if not refused:
             return []
         paths = {row.path for row in refused.values()}
         there = set()
-        for path, size, modified, etag in states:
-            spelled = quarantine_path(path)
+        for file in files:
+            spelled = quarantine_path(file.path)
             if spelled in paths:
-                there |= {(spelled, size, modified, etag), (spelled, size, modified, None)}
+                there |= {(spelled, file.size, file.modified, etag) for etag in (file.etag, None)}
         return [_decided(row, RETRY) for state, row in refused.items() if state not in there]
 
 

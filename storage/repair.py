@@ -23,35 +23,19 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from storage.damage import Damage
 from storage.delta import writer_properties
 from storage.folder import Folder
-from storage.row_faults import faults
+from storage.relations import AWAITED, DAMAGED
+from storage.salvage import identities, is_whole, parted, rescued_batches, rows_of
 from storage.store import StoreError
+from storage.table_files import Opened, open_table
 from storage.tables import LAYOUTS, Layout
-from storage.verification import (
-    AWAITED,
-    BROKEN,
-    DAMAGED,
-    Damage,
-    DataFile,
-    Examination,
-    Examined,
-    Opened,
-    batch_rows,
-    examine,
-    fault_of_file,
-    fingerprint,
-    identity_columns,
-    open_table,
-    parquet,
-    reachable,
-    readable_rows,
-)
+from storage.verification import Examination, Examined, examine, reachable
 from storage.versions import write_version
 
 _ROUNDS = 3
 _PROBES = 500  # keys that are replaced in one commit
-_RESCUED, _RESCUED_BYTES = 512, 1 << 23  # rows, and bytes of payloads, in memory at once while a file is rescued
 _ATTEMPTS = 30
 _EXCHANGES = 6  # attempts, before whole files are written anew: appends of others stand in no way of that
 _LONGEST_PAUSE = 0.5  # seconds
@@ -160,12 +144,12 @@ class _Work:
         def rescue(opened: Opened) -> int | None:
             files = {file.path: file for file in opened.files}
             # What a moment ago could not be read for another reason, such as a network's, is left alone.
-            if path not in files or (not whole and folder.exists(path) and _whole(layout, folder, files[path])):
+            if path not in files or (not whole and folder.exists(path) and is_whole(layout, folder, files[path])):
                 return None
             if not folder.exists(path):
                 return 0
-            others = _identities(layout, folder, [file for file in opened.files if file.path != path])
-            batches = _rescued_batches(layout, folder, path, others)
+            others = identities(layout, folder, [file for file in opened.files if file.path != path])
+            batches = rescued_batches(layout, folder, path, others)
             first = next(batches, None)
             if first is None:
                 return 0
@@ -200,9 +184,9 @@ class _Work:
         def exchange(opened: Opened) -> int:
             unseen = [file for file in opened.files if file.path not in held]
             held.update((file.path, []) for file in unseen)
-            for path, row in _rows_of(layout, folder, unseen, set(probes)):
+            for path, row in rows_of(layout, folder, unseen, set(probes)):
                 held[path].append(row)
-            kept, dropped = _parted(layout, [row for file in opened.files for row in held[file.path]])
+            kept, dropped = parted(layout, [row for file in opened.files for row in held[file.path]])
             if not dropped or again:
                 return 0
             self._put_aside(layout, dropped)
@@ -286,92 +270,6 @@ def _awaited(found: Examination) -> Damage:
         counts=tuple(count for count in found.damage.counts if count[1] != "relation"),
         awaited=len(prints),
     )
-
-
-def _whole(layout: Layout, folder: Folder, file: DataFile) -> bool:
-    """Whether all of a file can be read after all."""
-    try:
-        if fault_of_file(layout, folder, file) is not None:
-            return False
-        rows = 0
-        for _, _, values, _ in readable_rows(folder, file.path):
-            if values is None:
-                return False
-            rows += 1
-    except BROKEN:
-        return False
-    return file.rows is None or rows == file.rows
-
-
-def _parted(layout: Layout, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to keep, and rows to drop: damaged ones, and of several of one identity all but the oldest."""
-    kept: dict[bytes, dict[str, Any]] = {}
-    dropped = []
-    for row in sorted(rows, key=lambda row: str(row.get(layout.order))):
-        identity = fingerprint([row.get(name) for name in identity_columns(layout)])
-        if identity in kept or faults(layout, row):
-            dropped.append(row)
-        else:
-            kept[identity] = row
-    return list(kept.values()), dropped
-
-
-def _rows_of(
-    layout: Layout, folder: Folder, files: Iterable[DataFile], probes: set[str | None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """All rows of a snapshot with these values in the probe column, each after its file's path.
-
-    No filter is used: on what other programs write it may fail.
-    """
-    for file in files:
-        with parquet(folder, file.path) as opened:
-            for group in range(opened.num_row_groups):
-                column = opened.read_row_group(group, [layout.probe], use_threads=False)[layout.probe].to_pylist()
-                if probes.isdisjoint(column):
-                    continue
-                for batch in opened.iter_batches(batch_rows(opened, group), [group], use_threads=False):
-                    values = batch.column(batch.schema.names.index(layout.probe)).to_pylist()
-                    places = [place for place, value in enumerate(values) if value in probes]
-                    for row in batch.take(pa.array(places, pa.int64())).to_pylist():
-                        yield file.path, row
-
-
-def _identities(layout: Layout, folder: Folder, files: Iterable[DataFile]) -> set[bytes]:
-    """Identities of all rows that files hold, as far as they can be read."""
-    prints = set()
-    for file in files:
-        if not folder.exists(file.path):
-            continue
-        try:
-            for _, _, values, _ in readable_rows(folder, file.path, identity_columns(layout)):
-                if values is not None:
-                    prints.add(fingerprint([values.get(name) for name in identity_columns(layout)]))
-        except BROKEN:
-            continue
-    return prints
-
-
-def _rescued_batches(layout: Layout, folder: Folder, path: str, others: set[bytes]) -> Iterator[pa.RecordBatch]:
-    """The good rows of a file that stand in no other, each once."""
-    waiting: list[dict[str, Any]] = []
-    size = 0
-    try:
-        for _, _, values, _ in readable_rows(folder, path):
-            if values is None or faults(layout, values):
-                continue
-            identity = fingerprint([values.get(name) for name in identity_columns(layout)])
-            if identity in others:
-                continue
-            others.add(identity)
-            waiting.append(values)
-            size += len(values.get("payload") or b"")
-            if len(waiting) == _RESCUED or size > _RESCUED_BYTES:
-                yield pa.RecordBatch.from_pylist(waiting, schema=layout.schema)
-                waiting, size = [], 0
-    except BROKEN:
-        pass  # the rest of the file is lost
-    if waiting:
-        yield pa.RecordBatch.from_pylist(waiting, schema=layout.schema)
 
 
 def _present_schema(layout: Layout, table: DeltaTable) -> pa.Schema:

@@ -3,9 +3,9 @@
 Payloads are never read: their sizes stand in a column.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 from storage.delta import Table
 from storage.folder import Folder
 from storage.key_index import fingerprints
+from storage.quarantine import cases
 from storage.store import Store, StoreError
-from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES
+from storage.table_files import lying_files
+from storage.tables import IMAGES, LAYOUTS, SOURCES
 from storage.verification import reachable
 from storage.versions import check_version
 
@@ -123,7 +125,8 @@ def statistics(url: str) -> Statistics:
     Raises:
         StoreError: there is no store, it cannot be read, or its version is not known.
     """
-    url = Store(url).url
+    store = Store(url)
+    url = store.url
     with reachable(url):
         version = check_version(url)
         if version is None:
@@ -131,7 +134,7 @@ def statistics(url: str) -> Statistics:
         tables = {layout.name: Table(f"{url}/{layout.name}", layout) for layout in LAYOUTS}
         images = _count_images(tables[IMAGES.name])
         devices = _devices(images, tables[SOURCES.name])
-        refused, to_retry = _open(tables[QUARANTINE.name], tables[SOURCES.name])
+        standing = Counter(case.standing for case in cases(store))
         sizes = tuple(_size(url, tables[layout.name]) for layout in LAYOUTS)
     return Statistics(
         url=url,
@@ -144,8 +147,8 @@ def statistics(url: str) -> Statistics:
         families=images.shares["family"],
         presets=images.shares["preset"],
         encodings=images.shares["encoding_id"],
-        refused=refused,
-        to_retry=to_retry,
+        refused=standing["open"],
+        to_retry=standing["retry"],
     )
 
 
@@ -166,12 +169,11 @@ class _Images:
     shares: dict[str, tuple[Share, ...]]
 
 
-def _batches(table: Table, columns: list[str], where: pc.Expression | None = None) -> Iterator[pa.Table]:
+def _batches(table: Table, columns: list[str]) -> Iterator[pa.Table]:
     """Columns of a table's newest snapshot, some ten thousand rows at a time; nothing where there is no table."""
     if not table.refresh():
         return
-    batches = table.dataset().to_batches(columns=columns, filter=where, batch_readahead=1, fragment_readahead=1)
-    for batch in batches:
+    for batch in table.dataset().to_batches(columns=columns, batch_readahead=1, fragment_readahead=1):
         yield pa.Table.from_batches([batch])
 
 
@@ -219,42 +221,10 @@ def _devices(images: _Images, sources: Table) -> tuple[Share, ...]:
     return _sorted(share for share in shares if share.rows)
 
 
-def _open(quarantine: Table, sources: Table) -> tuple[int, int]:
-    """Refusals that stand, and those to be read again: neither given up, nor of a file that was taken since."""
-    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for batch in _batches(quarantine, [*QUARANTINE.subject, "status", QUARANTINE.order]):
-        for row in batch.to_pylist():
-            subject = tuple(row[name] for name in QUARANTINE.subject)
-            if subject not in newest or row[QUARANTINE.order] >= newest[subject][QUARANTINE.order]:
-                newest[subject] = row
-    taken: dict[tuple[str, str], Any] = {}
-    paths = pa.array({row["path"] for row in newest.values()}, pa.string())
-    if len(paths):
-        for batch in _batches(sources, ["device", "path", SOURCES.order], pc.field("path").isin(paths)):
-            for row in batch.to_pylist():
-                file = (row["device"], row["path"])
-                taken[file] = max(taken.get(file, row[SOURCES.order]), row[SOURCES.order])
-    numbers = {"refused": 0, "retry": 0, "dropped": 0}
-    for row in newest.values():
-        since = taken.get((row["device"], row["path"]))
-        if since is None or since < row[QUARANTINE.order]:
-            numbers[row["status"] or "refused"] += 1
-    return numbers["refused"], numbers["retry"]
-
-
 def _size(url: str, table: Table) -> TableSize:
     if not table.refresh():
         return TableSize(table.layout.name)
-    folder = Folder(f"{url}/{table.layout.name}")
-    root = folder.root.lstrip("/")
-    log_bytes = 0
-    lying: dict[str, int] = {}
-    for path, entry in folder.file_system.find(folder.root, detail=True).items():
-        name = path.lstrip("/").removeprefix(root).lstrip("/")
-        if name.startswith("_delta_log/"):
-            log_bytes += int(entry["size"] or 0)
-        elif name.endswith(".parquet"):
-            lying[name] = int(entry["size"] or 0)
+    lying, log_bytes = lying_files(Folder(f"{url}/{table.layout.name}"))
     for file in table.files:
         lying.pop(file.path, None)
     return TableSize(

@@ -235,7 +235,7 @@ def test_too_many_pixels(store: Store, make_device: MakeDevice):
 
 
 def test_too_many_bytes_are_not_even_read(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.ingestion.MAX_JPEG_BYTES", 5_000)
+    monkeypatch.setattr("storage.taking.MAX_JPEG_BYTES", 5_000)
     big = jpeg(2) + bytes(9_000)
     read = DeviceStorage.read
     paths: list[str] = []
@@ -541,7 +541,7 @@ def test_files_that_cannot_be_read_do_not_use_up_the_limit(
 
 
 def test_a_device_that_goes_away_in_the_middle(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.ingestion._GIVE_UP_SECONDS", -1.0)
+    monkeypatch.setattr("storage.taking._GIVE_UP_SECONDS", -1.0)
     device = make_device("cam-a", {f"{i:02}.jpg": jpeg(i) for i in range(20)})
     read = DeviceStorage.read
 
@@ -725,7 +725,7 @@ def test_labels_that_are_being_written_hold_the_device_back_without_a_row(store:
 
 
 def test_notes_are_bounded(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.ingestion.MAX_NOTES", 5)
+    monkeypatch.setattr("storage.tally.MAX_NOTES", 5)
     labels = coco({"a.jpg": [[n, 1, 100, 100] for n in range(12)]})
     report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
     assert len(report.notes) == 6
@@ -933,8 +933,8 @@ import sys
 from storage.fleet import Device
 from storage.ingestion import ingest
 from storage.store import Store
-import storage.ingestion
-storage.ingestion.CHUNK = 3
+import storage.tally
+storage.tally.CHUNK = 3
 if __name__ == "__main__":
     folder, store, home = sys.argv[1:]
     device = Device(name="cam-a", storage=folder, inbox=home + "/in", home=home, after="delete")

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from storage.devices import DeviceFile
 from storage.quarantine import (
     Case,
     QuarantineError,
@@ -77,6 +78,12 @@ def test_a_case_is_closed_by_a_later_source_of_its_file(store: Store):
     assert set(standing(store).values()) == {"open"}
     store.append([source(2, path="b.jpg"), source(3, path="c.jpg"), source(4, path="named.jpg")])
     assert standing(store) == {"a.jpg": "open", "b.jpg": "taken", "c.jpg": "open", "named.jpg": "taken"}
+    # So is one that was to be read again, and one that was given up is not.
+    retry(store, [case for case in cases(store) if case.refusal.path == "a.jpg"])
+    drop(store, [case for case in cases(store) if case.refusal.path == "c.jpg"])
+    assert (standing(store)["a.jpg"], standing(store)["c.jpg"]) == ("retry", "dropped")
+    store.append([source(5, path="a.jpg"), source(6, path="c.jpg", device="cam-b")])
+    assert (standing(store)["a.jpg"], standing(store)["c.jpg"]) == ("taken", "dropped")
 
 
 def test_a_path_that_is_spelled_otherwise_is_found_in_sources(store: Store):
@@ -99,17 +106,21 @@ def test_what_is_dropped_is_passed_over_and_what_is_retried_is_not(store: Store)
     retry(store, [by_path["b.jpg"]])
     drop(store, [by_path["c.jpg"]])
     refused = Refused(store, "cam-a")
-    assert [bool(refused.holds(path, 10, TIME, None)) for path in ("a.jpg", "b.jpg", "c.jpg")] == [True, False, True]
-    assert not refused.holds("a.jpg", 11, TIME, None)
-    assert not Refused(store, "cam-b")
+    assert [bool(refused.holds(DeviceFile(path, 10, TIME))) for path in ("a.jpg", "b.jpg", "c.jpg")] == [
+        True,
+        False,
+        True,
+    ]
+    assert not refused.holds(DeviceFile("a.jpg", 11, TIME))
+    assert not Refused(store, "cam-b").holds(DeviceFile("a.jpg", 10, TIME))
     # A retry that ended with another reason does not leave the first one asking for ever.
     refuse(store, [refusal("b.jpg", reason="b.jpg: still broken")])
-    assert Refused(store, "cam-a").holds("b.jpg", 10, TIME, None)
+    assert Refused(store, "cam-a").holds(DeviceFile("b.jpg", 10, TIME))
 
 
 def test_cases_of_files_that_are_gone_are_taken_off_the_list(store: Store):
     refuse(store, [refusal("a.jpg"), refusal("b.jpg"), refusal("labels.json", size=None, modified=None, image_id=None)])
-    outdated = Refused(store, "cam-a").outdated([("a.jpg", 10, TIME, "etag"), ("b.jpg", 11, TIME, None)])
+    outdated = Refused(store, "cam-a").outdated([DeviceFile("a.jpg", 10, TIME, "etag"), DeviceFile("b.jpg", 11, TIME)])
     assert [(row.path, row.status) for row in outdated] == [("b.jpg", "retry")]
     store.append(outdated)
     assert standing(store) == {"a.jpg": "open", "b.jpg": "retry", "labels.json": "open"}
@@ -123,7 +134,7 @@ def test_cases_of_files_that_are_gone_are_taken_off_the_list(store: Store):
 def test_rows_of_the_first_release_have_no_status(store: Store):
     store.append([refusal("a.jpg", status=None)])
     assert standing(store) == {"a.jpg": "open"}
-    assert Refused(store, "cam-a").holds("a.jpg", 10, TIME, None)
+    assert Refused(store, "cam-a").holds(DeviceFile("a.jpg", 10, TIME))
     drop(store, cases(store))
     assert standing(store) == {"a.jpg": "dropped"}
 

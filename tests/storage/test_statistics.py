@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from rinr.codec.frame import pack_frame
+from storage.quarantine import quarantine_path
 from storage.statistics import NO_SOURCE, Share, statistics
 from storage.statistics_picture import draw, in_words
 from storage.store import Store, StoreError
@@ -83,6 +84,23 @@ def test_what_lies_open_in_the_quarantine(store: Store) -> None:
     )
     store.append([refusal("given-up.jpg", 1, status="dropped"), refusal("again.jpg", 1, status="retry")])
     store.append([sound_source(1, path="mended.jpg", ingested_at=MOMENT + timedelta(days=1))])
+    found = statistics(store.url)
+    assert (found.refused, found.to_retry) == (1, 1)
+    # A picture that could not be read to be encoded is closed by its encoding, and a path is found as it is spelled.
+    image = sound_image(1)
+    odd = "odd\u202e.jpg"
+    store.append(
+        [
+            refusal("unread.jpg", 2, size=None, modified=None, image_id=image.image_id),
+            refusal(quarantine_path(odd), 2),
+            refusal(quarantine_path("other\u202e.jpg"), 2, status="retry"),
+        ]
+    )
+    found = statistics(store.url)
+    assert (found.refused, found.to_retry) == (3, 2)
+    store.append([image])
+    store.append([sound_source(2, path=odd, ingested_at=MOMENT + timedelta(days=1))])
+    store.append([sound_source(3, path="other\u202e.jpg", ingested_at=MOMENT + timedelta(days=1))])
     found = statistics(store.url)
     assert (found.refused, found.to_retry) == (1, 1)
 

@@ -9,6 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from rinr.cli.main import app
+from storage.devices import DeviceFile
 from storage.fleet import Device
 from storage.ingestion import ingest
 from storage.quarantine import Refused, cases, refuse
@@ -97,10 +98,10 @@ def test_retry_and_drop(store: Store, rinr: Callable[..., Result]):
     refuse(store, [refusal("a.jpg"), refusal("b.jpg"), refusal("c.jpg", device="cam-b")])
     case = ids(store)
     assert rinr("retry", case["a.jpg"], case["a.jpg"]).output == "1 case will be read again by the next ingestion\n"
-    assert not Refused(store, "cam-a").holds("a.jpg", 1_234, TIME, None)
+    assert not Refused(store, "cam-a").holds(DeviceFile("a.jpg", 1_234, TIME))
     assert "0 cases will be read again by the next ingestion; 1 already were so" in rinr("retry", case["a.jpg"]).output
     assert rinr("drop", case["a.jpg"]).output == "1 case dropped\n"
-    assert Refused(store, "cam-a").holds("a.jpg", 1_234, TIME, None)
+    assert Refused(store, "cam-a").holds(DeviceFile("a.jpg", 1_234, TIME))
     assert "1 case will be read" in rinr("retry", "--device", "cam-b").output
     assert "1 case will be read" in rinr("retry", "--all").output
     assert json.loads(rinr("list", "--json").output) == []

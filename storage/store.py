@@ -213,17 +213,15 @@ class Store:
             StoreError: the store cannot be read.
         """
         key = ["image_id", "labels_id"]
-        of_encoding = pc.field("encoding_id") == encoding_id
-        if image_ids is None:
-            encoded = np.sort(fingerprints(self._read(IMAGES, key, of_encoding)))
-            sources = self._read(SOURCES, key, None)
-            lacking = pa.array(~held(fingerprints(sources), encoded))
-            image_ids = sources["image_id"].filter(lacking).unique().to_pylist()
-        current = self._current_sources(image_ids)
-        done: set[tuple[str, str]] = set()
-        if current:
-            found = self._read(IMAGES, key, of_encoding & _among("image_id", current))
-            done = set(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        among = pc.scalar(True) if image_ids is None else _among("image_id", image_ids)
+        encoded = np.sort(fingerprints(self._read(IMAGES, key, among & (pc.field("encoding_id") == encoding_id))))
+        sources = self._read(SOURCES, key, among)
+        lacking = pa.array(~held(fingerprints(sources), encoded))
+        # Of a picture with several labels or files some may lack what does not count.
+        current = self._current_sources(sources["image_id"].filter(lacking).unique().to_pylist())
+        rows = sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
+        schema = pa.schema([SOURCES.schema.field(name) for name in key])
+        done = held(fingerprints(pa.Table.from_pylist(rows, schema=schema)), encoded)
         return [
             Pending(
                 image_id=row["image_id"],
@@ -233,8 +231,8 @@ class Store:
                 device=row["device"],
                 path=row["path"],
             )
-            for row in sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
-            if (row["image_id"], row["labels_id"]) not in done
+            for row, is_done in zip(rows, done, strict=True)
+            if not is_done
         ]
 
     def summary(self, encoding_id: str | None = None) -> Summary:
@@ -410,23 +408,19 @@ class Store:
         picture that was taken); then a labelled one before one without boxes, so that an unlabelled copy does not
         hide the labels; then the newest.
         """
-        columns = [*SOURCES.key, "labels", "annotated_width", "annotated_height", SOURCES.order]
         if not image_ids:
             return {}
+        state = [*SOURCES.subject, SOURCES.order]
+        columns = ["image_id", "labels_id", *state, "labels", "annotated_width", "annotated_height"]
         rows = self._read(SOURCES, columns, _among("image_id", image_ids)).to_pylist()
-        of_paths = _among("path", {row["path"] for row in rows})
-        states = _newest(
-            self._read(SOURCES, [*SOURCES.key, SOURCES.order], of_paths).to_pylist(),
-            SOURCES.subject,
-            lambda row: row["ingested_at"],
-        )
-        now_there = {tuple(row[name] for name in SOURCES.key) for row in states.values()}
-        said_last = _newest(rows, (*SOURCES.subject, "image_id"), lambda row: row["ingested_at"])
+        of_paths = self._read(SOURCES, state, _among("path", {row["path"] for row in rows})).to_pylist()
+        now_there = _newest(of_paths, SOURCES.subject, lambda row: row[SOURCES.order])
+        said_last = _newest(rows, (*SOURCES.subject, "image_id"), lambda row: row[SOURCES.order])
         return _newest(
             said_last.values(),
             ("image_id",),
             lambda row: (
-                tuple(row[name] for name in SOURCES.key) in now_there,
+                now_there[row["device"], row["path"]][SOURCES.order] == row[SOURCES.order],
                 row["labels"] != "[]",
                 row["ingested_at"],
                 row["device"],

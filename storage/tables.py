@@ -1,6 +1,6 @@
 """The weight store's four tables: their columns, their keys and what one row of each is."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from rinr.codec.frame import pack_frame
 _TIME = pa.timestamp("us", tz="UTC")
 _TEXTS = pa.list_(pa.string())
 _OBJECT = pa.struct([("label", pa.string()), *((name, pa.int32()) for name in ("x", "y", "width", "height"))])
+_OBJECT_FIELDS = tuple(field.name for field in _OBJECT)
 
 
 @dataclass(frozen=True)
@@ -304,7 +305,7 @@ def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
         "width": frame.width,
         "height": frame.height,
         "payload": payload,
-        "objects": [asdict(box) for box in frame.boxes],
+        "objects": [{name: getattr(box, name) for name in _OBJECT_FIELDS} for box in frame.boxes],
     }
 
 

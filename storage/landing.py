@@ -10,6 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
+from storage.device_paths import safe_spelling
 from storage.folder import Folder
 from storage.store import Store, StoreError
 
@@ -81,10 +82,12 @@ class Landing:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ImportError) as error:
-            reason = f"{error.strerror or error}" if isinstance(error, OSError) else f"{error}"
+        except ValueError:
+            raise
+        except Exception as error:  # clients of remote stores raise what they like
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             raise StoreError(
-                f"the landing place {self._folder.url} cannot be used: {reason}; "
+                f"the landing place {self._folder.url} cannot be used: {safe_spelling(told)}; "
                 "check that the place exists or can be made, and that you may write there"
             ) from error
 

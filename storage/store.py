@@ -27,6 +27,7 @@ from rinr.codec.encoded import EncodedImage
 from storage import compaction
 from storage.delta import Table
 from storage.device_paths import safe_spelling
+from storage.folder import Folder
 from storage.keys import KeyIndex, fingerprints, held
 from storage.tables import (
     DELIVERIES,
@@ -302,7 +303,10 @@ class Store:
         with self._errors("written"):
             self._check_version()
             tables = [Table(self.table_url(layout.name), layout) for layout in LAYOUTS]
-            return sum(table.vacuum(keep) for table in tables if table.refresh())
+            removed = sum(table.vacuum(keep) for table in tables if table.refresh())
+            # Beside the tables: store.json and landed JPEGs that a killed writer had not yet given their names.
+            places = (self.url, f"{self.url}/landing")
+            return removed + sum(Folder(place).clean(keep.total_seconds()) for place in places)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> "Damage":
         """Read everything, check every file, row, checksum and relation: see :func:`storage.verification.verify`."""

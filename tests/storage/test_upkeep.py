@@ -1,5 +1,6 @@
 """Compaction, vacuum, look-ups and clocks: what a store is after months, and while it is looked after."""
 
+import fcntl
 import multiprocessing
 import os
 import random
@@ -295,3 +296,30 @@ def _maintain(url: str) -> int:
     store, rewrites = Store(url), []
     _until_stopped(url, lambda: rewrites.extend(store.compact(loose=4)) or store.vacuum(timedelta(hours=1)))  # type: ignore[func-returns-value]
     return len(rewrites)
+
+
+def test_a_vacuum_removes_what_killed_writers_left_beside_the_tables(many: Store):
+    left = [Path(many.url, ".store.json.7-abc.part"), Path(many.url, "landing", f".{digest('x')}.jpg.7-abc.part")]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"half")
+    assert many.vacuum(timedelta(hours=1)) == 0
+    assert all(path.exists() for path in left)
+    assert many.vacuum(timedelta(0), exclusive=True) == len(left)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_compaction_removes_what_a_killed_one_left_and_no_other(
+    many: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed, running, fresh = (tmp_path / f"rinr-compaction-{name}" for name in ("killed", "running", "fresh"))
+    for folder in (killed, running, fresh):
+        folder.mkdir()
+        (folder / "run.parquet").write_bytes(b"rows")
+        os.utime(folder, (time.time() - 120, time.time() - 120 * (folder != fresh)))
+    lock = os.open(running, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    many.compact(loose=2)
+    os.close(lock)
+    assert sorted(tmp_path.glob("rinr-compaction-*")) == [fresh, running]

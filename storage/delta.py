@@ -35,6 +35,7 @@ from storage.tables import Layout
 ROW_GROUP = 512
 """Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
 
+_VACUUM_ATTEMPTS = 10
 _RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
 
 
@@ -239,6 +240,14 @@ class Table:
         Returns:
             How many files were removed, those of the log apart.
         """
+        for _ in range(_VACUUM_ATTEMPTS - 1):
+            try:
+                return self._vacuum(keep)
+            except CommitFailedError:  # it commits as well, and a compaction came first
+                self.refresh()
+        return self._vacuum(keep)
+
+    def _vacuum(self, keep: timedelta) -> int:
         delta = cast(DeltaTable, self._delta)
         hours = int(keep / timedelta(hours=1))
         kept = dict.fromkeys(_RETENTIONS, f"interval {hours} hours")

@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from rinr.codec.frame import pack_frame
 from storage.delta import Table
@@ -323,3 +324,18 @@ def test_a_compaction_removes_what_a_killed_one_left_and_no_other(
     many.compact(loose=2)
     os.close(lock)
     assert sorted(tmp_path.glob("rinr-compaction-*")) == [fresh, running]
+
+
+def test_a_vacuum_that_meets_a_compaction_looks_again(many: Store, monkeypatch: pytest.MonkeyPatch):
+    vacuum, met = DeltaTable.vacuum, []
+
+    def late(table: DeltaTable, *arguments: object, **options: object) -> list[str]:
+        if not met:
+            met.append(table)
+            raise CommitFailedError("a concurrent transaction deleted data this operation read")
+        return vacuum(table, *arguments, **options)
+
+    monkeypatch.setattr(DeltaTable, "vacuum", late)
+    many.compact(loose=2)
+    assert many.vacuum(timedelta(0), exclusive=True) > 0
+    assert met

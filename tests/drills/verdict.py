@@ -42,9 +42,18 @@ def rows(store: str, table: str, columns: list[str] | None = None) -> list[dict[
     return pa.concat_tables(parts, promote_options="permissive").to_pylist() if parts else []
 
 
-def taken(store: str) -> set[tuple[str, str, str]]:
-    """Device, path and image of all that was taken."""
-    return {tuple(row.values()) for row in rows(store, "sources", ["device", "path", "image_id"])}  # type: ignore[misc]
+def taken(store: str) -> set[tuple[str, str, str, str]]:
+    """Device, path, image and labels of each file, as far as it is encoded with them."""
+    encoded = {(row["image_id"], row["labels_id"]) for row in rows(store, "images", ["image_id", "labels_id"])}
+    columns = ["device", "path", "image_id", "labels_id", "labels", "ingested_at"]
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(rows(store, "sources", columns), key=lambda row: row["ingested_at"]):
+        newest[row["device"], row["path"]] = row
+    return {
+        (*of, row["image_id"], json.dumps(json.loads(row["labels"])))
+        for of, row in newest.items()
+        if (row["image_id"], row["labels_id"]) in encoded
+    }
 
 
 def judge(store: str, world: World, encoding: str) -> dict[str, Any]:

@@ -97,11 +97,12 @@ class World:
         for device in {device for device, _, _ in now}:
             self._write_labels(device)
 
-    def change(self, taken: set[tuple[str, str, str]], count: int = 3) -> None:
+    def change(self, taken: set[tuple[str, str, str, str]], count: int = 3) -> None:
         """Rename some files, correct some labels, replace the contents of some and repair a broken one.
 
         Args:
-            taken: device, path and image of what the store knows: only contents that were taken are replaced.
+            taken: device, path, image and labels of files that are encoded with them. Only their contents are replaced:
+                what was to be encoded again with other labels would be gone.
             count: how many of each.
         """
         for _ in range(count):
@@ -115,7 +116,8 @@ class World:
             self.files[device][path].labelled = True
             self._count("corrected labels")
             path = self._random.choice(sorted(path for path, file in self.files[device].items() if file.size))
-            if (device, path, self.files[device][path].id) in taken:
+            file = self.files[device][path]
+            if (device, path, file.id, json.dumps(sorted(list(box) for box in file.boxes))) in taken:
                 self._put(device, path, self._picture())
                 self._count("replaced contents")
         device = self._random.choice(DEVICES)

@@ -11,11 +11,15 @@ the exchange is committed through it: the new files added and the old ones remov
     sorted files ─────────────────────────────────────┘
 """
 
+import fcntl
 import json
+import os
+import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +44,8 @@ _SAMPLE = 100_000  # keys that say where to cut
 
 _FRUGAL = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
 _TRANSACTION = "rinr-compaction"
+_FOLDER = "rinr-compaction-"
+_UNLOCKED_SECONDS = 60.0  # in which a folder that has just been made is surely locked
 
 
 def loose(files: Sequence[DataFile]) -> int:
@@ -65,8 +71,8 @@ def compact(table: Table) -> bool:
         False where another compaction came first; what was written then is left to a vacuum.
     """
     schema = table.schema()
-    with tempfile.TemporaryDirectory(prefix="rinr-compaction-") as folder:
-        fragments = list(_sorted_runs(table, schema, Path(folder)))
+    with _temporary_folder() as folder:
+        fragments = list(_sorted_runs(table, schema, folder))
         dataset = ds.FileSystemDataset(fragments, schema, ds.ParquetFileFormat())
         probe = pc.field(table.layout.probe)
         added = []
@@ -81,6 +87,33 @@ def compact(table: Table) -> bool:
             pa.default_memory_pool().release_unused()
     replaced = [RemoveAction(file.path, True, int(time.time() * 1000), file.bytes) for file in table.files]
     return table.exchange([*added, *replaced], _TRANSACTION)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for runs; those of compactions that were killed are removed first.
+
+    Whose process lives is locked: a number of a process would say nothing in another container.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with suppress(OSError):  # in use, another user's, or gone
+            if time.time() - left.stat().st_mtime < _UNLOCKED_SECONDS:
+                continue
+            with _locked(left):
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER) as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, or raise ``BlockingIOError``; it ends with the process."""
+    number = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
 
 
 def _read(source: ds.Dataset | ds.Fragment, where: pc.Expression | None = None) -> pa.Table:

@@ -39,6 +39,7 @@ ROW_GROUP = 512
 
 _CHECKPOINT_EVERY = 10  # commits
 _MAX_CHECKPOINT_BYTES = 1_000_000
+_VACUUM_ATTEMPTS = 10
 _RETENTIONS = ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration")
 
 
@@ -272,6 +273,14 @@ class Table:
         Returns:
             How many files were removed, those of the log apart.
         """
+        for _ in range(_VACUUM_ATTEMPTS - 1):
+            try:
+                return self._vacuum(keep)
+            except CommitFailedError:  # it commits as well, and a compaction came first
+                self.refresh()
+        return self._vacuum(keep)
+
+    def _vacuum(self, keep: timedelta) -> int:
         delta = cast(DeltaTable, self._delta)
         hours = math.ceil(keep / timedelta(hours=1))
         kept = dict.fromkeys(_RETENTIONS, f"interval {hours} hours")

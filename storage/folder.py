@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -142,6 +143,21 @@ class Folder:
         else:
             self.file_system.cp_file(source, place, **self._limits)
             self.file_system.rm_file(source, **self._limits)
+
+    def clean(self, seconds: float) -> int:
+        """Remove what writers left unfinished directly in the folder that were killed so long ago; returns how many.
+
+        Only a local folder is looked through: in object stores a file is put in one step.
+        """
+        if self._opened.kind != "local":
+            return 0
+        removed = 0
+        for part in Path(self.root).glob(".*.part"):
+            with suppress(FileNotFoundError):  # its writer lives and has just finished
+                if time.time() - part.stat().st_mtime >= seconds:
+                    part.unlink()
+                    removed += 1
+        return removed
 
     @property
     def _limits(self) -> dict[str, Any]:

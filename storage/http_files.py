@@ -7,8 +7,8 @@ folder, redirections are not followed, and everything has a limit.
 import asyncio
 import html
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 MAX_PAGE_BYTES = 64 * 1024 * 1024
@@ -20,11 +20,18 @@ class AnswerError(OSError):
     """The server is there, and does not give this file."""
 
 
+class _BusyError(AnswerError):
+    """The server cannot answer now."""
+
+
 # No repetition may run over the beginning of another link: of a page that lies, the time stays linear in its bytes.
 _LINK = re.compile(r"""<a\s[^<>]{0,500}?href\s{0,9}=\s{0,9}(?:"([^"<>]{1,8000})"|'([^'<>]{1,8000})')""", re.IGNORECASE)
 _REQUESTS = 16  # at once
+_BUSY = (429, 500, 502, 503, 504)
+_PAUSES = (0.1, 0.3, 0.9)  # seconds, after which a server that is busy is asked again
 
 Info = dict[str, Any]
+_Answer = TypeVar("_Answer")
 
 
 def address(root: str, path: str) -> str:
@@ -40,15 +47,7 @@ async def get(file_system: Any, url: str, limit: int) -> bytes:
         AnswerError: it answers with another status than 200.
         aiohttp.ClientError: the connection cannot be made, or breaks before the body's end.
     """
-    session = await file_system.set_session()
-    async with session.get(_exact(url), **_asked(file_system)) as response:
-        _check(response)
-        data = bytearray()
-        async for chunk in response.content.iter_chunked(256 * 1024):
-            data += chunk
-            if len(data) > limit:
-                break
-        return bytes(data[: limit + 1])
+    return await _patiently(_get, file_system, url, limit)
 
 
 async def head(file_system: Any, url: str) -> Info:
@@ -57,19 +56,7 @@ async def head(file_system: Any, url: str) -> Info:
     Raises:
         OSError, aiohttp.ClientError: as of :func:`get`; the server does not say the size.
     """
-    session = await file_system.set_session()
-    identity = {"Accept-Encoding": "identity"}  # the size of the file itself is asked for
-    async with session.head(_exact(url), **_asked(file_system, identity)) as response:
-        _check(response)
-        length = response.headers.get("Content-Length", "")
-        if not length.isascii() or not length.isdecimal() or len(length) > 15:
-            raise AnswerError(f"the server does not say the size of {response.url}")
-        return {
-            "type": "file",
-            "size": int(length),
-            "ETag": response.headers.get("ETag"),
-            "Last-Modified": response.headers.get("Last-Modified"),
-        }
+    return await _patiently(_head, file_system, url)
 
 
 async def names(file_system: Any, url: str) -> list[str]:
@@ -146,6 +133,43 @@ async def tree(file_system: Any, root: str, wanted: Callable[[str], bool], limit
     return found
 
 
+async def _get(file_system: Any, url: str, limit: int) -> bytes:
+    session = await file_system.set_session()
+    async with session.get(_exact(url), **_asked(file_system)) as response:
+        _check(response)
+        data = bytearray()
+        async for chunk in response.content.iter_chunked(256 * 1024):
+            data += chunk
+            if len(data) > limit:
+                break
+        return bytes(data[: limit + 1])
+
+
+async def _head(file_system: Any, url: str) -> Info:
+    session = await file_system.set_session()
+    identity = {"Accept-Encoding": "identity"}  # the size of the file itself is asked for
+    async with session.head(_exact(url), **_asked(file_system, identity)) as response:
+        _check(response)
+        length = response.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdecimal() or len(length) > 15:
+            raise AnswerError(f"the server does not say the size of {response.url}")
+        return {
+            "type": "file",
+            "size": int(length),
+            "ETag": response.headers.get("ETag"),
+            "Last-Modified": response.headers.get("Last-Modified"),
+        }
+
+
+async def _patiently(ask: Callable[..., Awaitable[_Answer]], *arguments: Any) -> _Answer:
+    for pause in _PAUSES:
+        try:
+            return await ask(*arguments)
+        except _BusyError:
+            await asyncio.sleep(pause)
+    return await ask(*arguments)
+
+
 def _exact(url: str) -> Any:
     import yarl
 
@@ -163,5 +187,6 @@ def _check(response: Any) -> None:
     if response.status == 404:
         raise FileNotFoundError(f"{response.url} is not there (404)")
     if response.status != 200:
+        kind = _BusyError if response.status in _BUSY else AnswerError
         moved = ": give the address that it is moved to" if 300 <= response.status < 400 else ""
-        raise AnswerError(f"the server answered {response.status} for {response.url}{moved}")
+        raise kind(f"the server answered {response.status} for {response.url}{moved}")

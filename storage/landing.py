@@ -1,15 +1,12 @@
 """The landing place: uploaded JPEGs that wait to be encoded, beside the weight store."""
 
 import re
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-
-from fsspec.implementations.local import LocalFileSystem
+from contextlib import contextmanager
 
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
+from storage.device_paths import safe_spelling
 from storage.folder import Folder
 from storage.store import Store, StoreError
 
@@ -55,20 +52,9 @@ class Landing:
             self._folder.delete(map(_name, image_ids))
 
     def clean(self) -> int:
-        """Remove what writers left behind that were killed long ago; returns how many files.
-
-        Only a local folder is looked through: in object stores a file is put in one step.
-        """
-        removed = 0
+        """Remove what writers left behind that were killed long ago; returns how many files."""
         with self._errors():
-            if not isinstance(self._folder.file_system, LocalFileSystem):
-                return 0
-            for part in Path(self._folder.root).glob(".*.part"):
-                with suppress(FileNotFoundError):  # its writer lives and has just finished
-                    if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-                        part.unlink()
-                        removed += 1
-        return removed
+            return self._folder.clean(_STALE_SECONDS)
 
     def image_ids(self) -> list[str]:
         """The images that wait, sorted."""
@@ -81,10 +67,12 @@ class Landing:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ImportError) as error:
-            reason = f"{error.strerror or error}" if isinstance(error, OSError) else f"{error}"
+        except ValueError:
+            raise
+        except Exception as error:  # clients of remote stores raise what they like
+            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             raise StoreError(
-                f"the landing place {self._folder.url} cannot be used: {reason}; "
+                f"the landing place {self._folder.url} cannot be used: {safe_spelling(told)}; "
                 "check that the place exists or can be made, and that you may write there"
             ) from error
 

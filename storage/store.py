@@ -6,6 +6,7 @@ compaction replaced or that a refused commit left behind.
 """
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from fsspec.implementations.local import LocalFileSystem
 from rinr.codec.encoded import EncodedImage
 from storage import compaction
 from storage.delta import Table
+from storage.device_paths import safe_spelling
+from storage.folder import Folder
 from storage.key_index import KeyIndex, fingerprints, held
 from storage.tables import (
     DELIVERIES,
@@ -62,6 +65,9 @@ LEAST_KEPT = timedelta(hours=1)
 _ATTEMPTS = 60
 _LONGEST_PAUSE = 0.5  # seconds
 _FEW_ROWS = 4_096  # of a file that is not looked up by its row groups' statistics
+
+_ARROW = re.compile("\x1b\\[[0-9]*m|\u21b3")  # how deltalake shows which error came of which
+_MESSAGE = re.compile("<Message>([^<]{1,300})</Message>")
 
 Row = EncodedImage | Source | Refusal | Delivery
 """What can be appended."""
@@ -301,7 +307,10 @@ class Store:
         with self._errors("written"):
             self._check_version()
             tables = [Table(self.table_url(layout.name), layout) for layout in LAYOUTS]
-            return sum(table.vacuum(keep) for table in tables if table.refresh())
+            removed = sum(table.vacuum(keep) for table in tables if table.refresh())
+            # Beside the tables: store.json and landed JPEGs that a killed writer had not yet given their names.
+            places = (self.url, f"{self.url}/landing")
+            return removed + sum(Folder(place).clean(keep.total_seconds()) for place in places)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> "Damage":
         """Read everything, check every file, row, checksum and relation: see :func:`storage.verification.verify`."""
@@ -440,7 +449,7 @@ class Store:
         except StoreVersionError as error:
             raise StoreError(str(error)) from None
         except (DeltaError, OSError, pa.ArrowException) as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = _told(error)
             advice = (
                 "check that the place exists or can be made, and that you may write there; "
                 "`rinr store verify` names what is damaged"
@@ -448,6 +457,14 @@ class Store:
             if done == "read":
                 advice = "check its URL and that you may read there; `rinr store verify` names what is damaged"
             raise StoreError(f"the store {self.url} cannot be {done}: {reason}; {advice}") from error
+
+
+def _told(error: Exception) -> str:
+    """An error's first line; where that says no more than where, also the last one, which says what is the matter."""
+    lines = [_ARROW.sub("", line).strip() for line in str(error).strip().split("\n")]
+    deepest = _MESSAGE.search(lines[-1])
+    last = deepest[1] if deepest else lines[-1]
+    return safe_spelling(f"{lines[0]}: {last}" if last and lines[0].endswith(" error") else lines[0])
 
 
 def _present(table: Table, rows: list[dict[str, Any]], paths: Collection[str]) -> set[tuple[Any, ...]]:

@@ -5,6 +5,8 @@ columns that came with version 2 (``etag``, ``labels_state``, ``status``), which
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from storage.folder import Folder
@@ -28,14 +30,15 @@ def read_version(url: str) -> int | None:
 
     Raises:
         StoreVersionError: ``store.json`` is malformed.
-        OSError: the place cannot be read (and what a remote store's client has of its own).
+        OSError: the place cannot be read.
     """
     folder = Folder(url)
     data = _read(folder)
     if data is not None:
         return _parsed(data, url)
-    if any(folder.file_system.isdir(folder.path(f"{layout.name}/_delta_log")) for layout in LAYOUTS):
-        return 1
+    with _os_errors():
+        if any(folder.file_system.isdir(folder.path(f"{layout.name}/_delta_log")) for layout in LAYOUTS):
+            return 1
     # Another process may have made the store between the two looks.
     data = _read(folder)
     return None if data is None else _parsed(data, url)
@@ -49,7 +52,7 @@ def check_version(url: str) -> int | None:
 
     Raises:
         StoreVersionError: it is of a newer version, or ``store.json`` is malformed.
-        OSError: the place cannot be read (and what a remote store's client has of its own).
+        OSError: the place cannot be read.
     """
     version = read_version(url)
     if version is not None and version > VERSION:
@@ -69,7 +72,7 @@ def write_version(url: str) -> int:
 
     Raises:
         StoreVersionError: the store is of a newer version, or ``store.json`` is malformed.
-        OSError: the place cannot be read or written (and what a remote store's client has of its own).
+        OSError: the place cannot be read or written.
     """
     folder = Folder(url)
     data = _read(folder)
@@ -79,15 +82,27 @@ def write_version(url: str) -> int:
             return version
         check_version(url)
     document = json.dumps({"format": FORMAT, "version": VERSION}) + "\n"
-    folder.write(FILE, document.encode())
+    with _os_errors():
+        folder.write(FILE, document.encode())
     return VERSION
 
 
 def _read(folder: Folder) -> bytes | None:
     try:
-        return folder.read(FILE, _MAX_BYTES)
+        with _os_errors():
+            return folder.read(FILE, _MAX_BYTES)
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, ImportError):
+        raise
+    except Exception as error:  # clients of remote stores raise what they like
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 def _parsed(data: bytes, url: str) -> int:

@@ -41,6 +41,7 @@ class FaultProxy:
         cut_after: bytes from the server after which both connections are cut, hard.
         silent: nothing that comes from the server is passed on; the connection stays open.
         failing: share of HTTP requests that are answered with 503 and do not reach the server, at random from ``seed``.
+        failed: how many were.
         refusal: answered in place of the server, by HTTP method: ``{b"PUT": b"HTTP/1.1 507 ..."}``.
     """
 
@@ -50,6 +51,7 @@ class FaultProxy:
     silent: bool = False
     refusal: dict[bytes, bytes] = field(default_factory=dict)
     failing: float = 0.0
+    failed: int = 0
     seed: int = 0
     port: int = 0
 
@@ -100,6 +102,7 @@ class FaultProxy:
             method = data.split(b" ", 1)[0]
             answer = self.refusal.get(method)
             if method in _METHODS and self._random.random() < self.failing:
+                self.failed += 1
                 answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             if answer:
                 writer.write(answer)

@@ -1,5 +1,6 @@
 """Compaction, vacuum, look-ups and clocks: what a store is after months, and while it is looked after."""
 
+import fcntl
 import multiprocessing
 import os
 import random
@@ -16,6 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from rinr.codec.frame import pack_frame
 from storage import compaction
@@ -378,3 +380,45 @@ def _maintain(url: str) -> int:
     store, rewrites = Store(url), []
     _until_stopped(url, lambda: rewrites.extend(store.compact(loose=4)) or store.vacuum(timedelta(hours=1)))  # type: ignore[func-returns-value]
     return len(rewrites)
+
+
+def test_a_vacuum_removes_what_killed_writers_left_beside_the_tables(many: Store):
+    left = [Path(many.url, ".store.json.7-abc.part"), Path(many.url, "landing", f".{digest('x')}.jpg.7-abc.part")]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"half")
+    assert many.vacuum(timedelta(hours=1)) == 0
+    assert all(path.exists() for path in left)
+    assert many.vacuum(timedelta(0), exclusive=True) == len(left)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_compaction_removes_what_a_killed_one_left_and_no_other(
+    many: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed, running, fresh = (tmp_path / f"rinr-compaction-{name}" for name in ("killed", "running", "fresh"))
+    for folder in (killed, running, fresh):
+        folder.mkdir()
+        (folder / "run.parquet").write_bytes(b"rows")
+        os.utime(folder, (time.time() - 120, time.time() - 120 * (folder != fresh)))
+    lock = os.open(running, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    many.compact(loose=2)
+    os.close(lock)
+    assert sorted(tmp_path.glob("rinr-compaction-*")) == [fresh, running]
+
+
+def test_a_vacuum_that_meets_a_compaction_looks_again(many: Store, monkeypatch: pytest.MonkeyPatch):
+    vacuum, met = DeltaTable.vacuum, []
+
+    def late(table: DeltaTable, *arguments: object, **options: object) -> list[str]:
+        if not met:
+            met.append(table)
+            raise CommitFailedError("a concurrent transaction deleted data this operation read")
+        return vacuum(table, *arguments, **options)
+
+    monkeypatch.setattr(DeltaTable, "vacuum", late)
+    many.compact(loose=2)
+    assert many.vacuum(timedelta(0), exclusive=True) > 0
+    assert met

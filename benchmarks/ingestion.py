@@ -37,9 +37,9 @@ from rinr.folders import spread
 from rinr.labels import labels_id
 from storage.fleet import Device
 from storage.ingestion import ingest
+from storage.intake.validation import Validator
 from storage.store import Store
 from storage.tables import Source
-from storage.validation import Validator
 
 _SIZE = (1280, 720)
 _A_FOLDER = 1_000

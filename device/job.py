@@ -32,11 +32,11 @@ from rinr.training.evaluate import Precision, evaluate
 from rinr.training.train import TrainingSettings, train
 from rinr.version import __version__
 from storage.credentials import Secrets, environment
-from storage.device_labels import LabelFileError, UnsettledError, labels_of
 from storage.devices import DeviceError, DeviceStorage
 from storage.fleet import Device
 from storage.folder import Folder
 from storage.inbox import Inbox, ShardError
+from storage.intake.device_labels import LabelFileError, UnsettledError, labels_of
 
 MODEL, CURVE, REPORT = "model.safetensors", "curve.png", "report.json"
 

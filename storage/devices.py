@@ -15,9 +15,9 @@ from rinr.folders import JPEG_SUFFIXES
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import MAX_FILE_BYTES
 from storage.credentials import Secrets, environment
-from storage.device_paths import MAX_PATH, MAX_SPELLING, path_fault, safe_spelling
 from storage.fleet import Device
 from storage.folder import Folder
+from storage.places.device_paths import MAX_PATH, MAX_SPELLING, path_fault, safe_spelling
 
 __all__ = [
     "MAX_PATH",

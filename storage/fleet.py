@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from rinr.folders import LABELS_FILE
 from storage.credentials import reference_of
-from storage.device_paths import path_fault, safe_spelling
+from storage.places.device_paths import path_fault, safe_spelling
 from storage.toml_lines import TomlLines, toml_lines
 
 MAX_FILE_BYTES = 1024 * 1024

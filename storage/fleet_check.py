@@ -17,10 +17,10 @@ from rinr.labels import LabelError, parse_coco
 from rinr.voc import parse_voc
 from rinr.yolo import parse_classes, parse_yolo
 from storage.credentials import CredentialError, Secrets, environment, resolve
-from storage.device_paths import safe_spelling
 from storage.devices import DeviceError, DeviceStorage, Listing, time_of
 from storage.fleet import Device
 from storage.folder import Folder
+from storage.places.device_paths import safe_spelling
 
 SECONDS = 60.0
 """Time for one device by default."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from fsspec.asyn import sync
 
-from storage import http_files, sftp_files
 from storage.credentials import Secrets, environment, resolve
-from storage.file_systems import OpenedFolder, open_folder
-from storage.trees import Tree, tree
+from storage.places import http_files, sftp_files
+from storage.places.file_systems import OpenedFolder, open_folder
+from storage.places.trees import Tree, tree
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Folder:
         return sorted(name for name in names if name and not name.startswith("."))
 
     def tree(self, wanted: Callable[[str], bool]) -> Tree:
-        """The wanted files in the folder and below, as :func:`storage.trees.tree` gives them."""
+        """The wanted files in the folder and below, as :func:`storage.places.trees.tree` gives them."""
         return tree(self._opened, wanted)
 
     def delete(self, names: Iterable[str]) -> None:

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from rinr.codec.bytestream import PayloadError
 from rinr.shard import SHARD, ShardRow, from_table, to_table
 from storage.credentials import Secrets, environment
-from storage.device_paths import safe_spelling
 from storage.folder import Folder
+from storage.places.device_paths import safe_spelling
 from storage.tables import now
 
 VERSION = 1

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.credentials import Secrets, environment
-from storage.device_labels import PictureLabels
 from storage.devices import DeviceFile, DeviceStorage
 from storage.fleet import Device
+from storage.intake.device_labels import PictureLabels
+from storage.intake.originals import Retired, retire
+from storage.intake.relabelling import Relabelled, relabel
+from storage.intake.survey import Survey, survey
+from storage.intake.taking import Taker, take_all
+from storage.intake.tally import Tally
+from storage.intake.validation import Validator
+from storage.intake.working_frames import read_frame
 from storage.landing import Landing
-from storage.originals import Retired, retire
-from storage.relabelling import Relabelled, relabel
 from storage.store import Store, StoreError
-from storage.survey import Survey, survey
-from storage.taking import Taker, take_all
-from storage.tally import Tally
-from storage.validation import Validator
-from storage.working_frames import read_frame
 
 __all__ = ["IngestReport", "ingest", "read_frame"]
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
-from storage.device_paths import safe_spelling
 from storage.folder import Folder
+from storage.places.device_paths import safe_spelling
 from storage.store import Store, StoreError
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")

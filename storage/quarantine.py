@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.device_paths import MAX_SPELLING, safe_spelling
 from storage.devices import DeviceFile
+from storage.places.device_paths import MAX_SPELLING, safe_spelling
 from storage.store import Store
 from storage.tables import QUARANTINE, SOURCES, Refusal, now
 

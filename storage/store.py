@@ -24,11 +24,8 @@ from deltalake.exceptions import DeltaError
 from fsspec.implementations.local import LocalFileSystem
 
 from rinr.codec.encoded import EncodedImage
-from storage import compaction
-from storage.delta import Table
-from storage.device_paths import safe_spelling
 from storage.folder import Folder
-from storage.key_index import KeyIndex, fingerprints, held
+from storage.places.device_paths import safe_spelling
 from storage.tables import (
     DELIVERIES,
     IMAGES,
@@ -48,10 +45,13 @@ from storage.tables import (
     refusal_row,
     source_row,
 )
-from storage.versions import VERSION, StoreVersionError, check_version, write_version
+from storage.weights import compaction
+from storage.weights.delta import Table
+from storage.weights.key_index import KeyIndex, fingerprints, held
+from storage.weights.versions import VERSION, StoreVersionError, check_version, write_version
 
 if TYPE_CHECKING:
-    from storage.verification import Damage
+    from storage.upkeep.verification import Damage
 
 LOOSE_FILES = 16
 """Files that lie small or unsorted before a table is rewritten: a rewrite costs the whole table."""
@@ -313,8 +313,8 @@ class Store:
             return removed + sum(Folder(place).clean(keep.total_seconds()) for place in places)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> "Damage":
-        """Read everything, check every file, row, checksum and relation: see :func:`storage.verification.verify`."""
-        from storage.verification import verify  # which is built on this module
+        """Read everything and check it: see :func:`storage.upkeep.verification.verify`."""
+        from storage.upkeep.verification import verify  # which is built on this module
 
         return verify(self.url, progress)
 

@@ -8,7 +8,7 @@ from prefect import get_run_logger, task
 
 from storage.fleet import Device
 from storage.ingestion import IngestReport, ingest
-from storage.validation import Validator
+from storage.intake.validation import Validator
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store

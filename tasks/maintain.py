@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from prefect import get_run_logger, task
 
-from storage.statistics import Statistics, exists, statistics
 from storage.store import Rewrite
+from storage.upkeep.statistics import Statistics, exists, statistics
 from tasks.artifacts import publish_picture, publish_table
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -100,7 +100,7 @@ def publish_statistics(found: Statistics, rewrites: Sequence[Rewrite], removed: 
         ],
     )
     try:
-        from storage.statistics_picture import draw
+        from storage.upkeep.statistics_picture import draw
 
         picture = draw(found)
     except ImportError:

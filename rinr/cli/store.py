@@ -15,8 +15,8 @@ from rinr.cli.console import FAILED, fail, note, out, progress_bar
 from rinr.cli.store_access import open_store
 
 if TYPE_CHECKING:
-    from storage.statistics import Share, Statistics
-    from storage.verification import Damage
+    from storage.upkeep.statistics import Share, Statistics
+    from storage.upkeep.verification import Damage
 
 app = typer.Typer(
     help="Look after a weight store: verify, repair, stats, compact, vacuum.",
@@ -38,7 +38,7 @@ def verify(store: StoreOption, as_json: JsonOption = False) -> None:
     """
     url = open_store(store).url
     from storage.store import StoreError
-    from storage.verification import verify as verify_store
+    from storage.upkeep.verification import verify as verify_store
 
     try:
         with progress_bar("verifying") as tell:
@@ -65,8 +65,8 @@ def repair(
     (with --dry-run: clean already); 1 damaged still.
     """
     url = open_store(store).url
-    from storage.repair import repair as repair_store
     from storage.store import StoreError
+    from storage.upkeep.repair import repair as repair_store
 
     refused = False
 
@@ -115,8 +115,8 @@ def stats(
     Exit codes: 0 all done; 1 failed, for example because there is no store.
     """
     url = open_store(store).url
-    from storage.statistics import statistics
     from storage.store import StoreError
+    from storage.upkeep.statistics import statistics
 
     try:
         found = statistics(url)
@@ -243,7 +243,7 @@ def _show_shares(title: str, shares: "Sequence[Share]", total: int) -> None:
 
 def _write_picture(found: "Statistics", path: Path) -> None:
     from rinr.files import write_whole
-    from storage.statistics_picture import draw
+    from storage.upkeep.statistics_picture import draw
 
     try:
         write_whole(path, draw(found))

@@ -21,7 +21,6 @@ import torch
 from rinr.encoder import encode
 from rinr.frames import Frame, ImageError
 from rinr.presets import encoding_id, find_preset
-from storage.delta import Table
 from storage.devices import DeviceError
 from storage.fleet import Device
 from storage.ingestion import ingest, read_frame
@@ -29,9 +28,10 @@ from storage.landing import sweep
 from storage.quarantine import quarantine_path, refuse
 from storage.store import Row, Store
 from storage.tables import Pending, Refusal
+from storage.weights.delta import Table
 
 # Before the fork, and not after each: what is imported only where it is needed.
-for _late in ("s3fs", "rinr.networks.families", "rinr.decoder", "storage.verification"):
+for _late in ("s3fs", "rinr.networks.families", "rinr.decoder", "storage.upkeep.verification"):
     with suppress(ImportError):
         importlib.import_module(_late)
 

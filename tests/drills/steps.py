@@ -11,9 +11,9 @@ from rinr.encoder import encode
 from rinr.presets import find_preset
 from storage.devices import DeviceError
 from storage.ingestion import ingest, read_frame
+from storage.intake.validation import Validator
 from storage.landing import sweep
 from storage.store import Store, StoreError
-from storage.validation import Validator
 from tests.drills.roles import BATCH, Orders
 
 

@@ -13,7 +13,7 @@ import flows.maintain
 import tasks.maintain
 from flows.maintain import maintain
 from storage.store import Store
-from storage.verification import verify
+from storage.upkeep.verification import verify
 from tests.storage.stores import files, fill
 
 Published = dict[str, Any]

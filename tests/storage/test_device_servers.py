@@ -16,8 +16,8 @@ import pytest
 from storage.devices import DeviceError, DeviceStorage, path_fault
 from storage.fleet import Device
 from storage.folder import Folder
-from storage.http_files import links
 from storage.inbox import Inbox, InboxError
+from storage.places.http_files import links
 from tests.servers import PASSWORD, FaultProxy, HttpServer, S3Server, SftpServer, closed_port
 from tests.storage.examples import jpeg
 from tests.storage.test_inbox import ROWS

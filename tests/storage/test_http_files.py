@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import http_files
 from storage.folder import Folder
+from storage.places import http_files
 
 ASKED: Counter[str] = Counter()
 

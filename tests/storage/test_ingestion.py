@@ -28,11 +28,11 @@ from storage.delivery import deliver
 from storage.devices import DeviceError, DeviceFile, DeviceStorage, Listing
 from storage.fleet import Device, LabelsPlace
 from storage.ingestion import ingest, read_frame
+from storage.intake.validation import Validator
 from storage.landing import Landing, sweep
 from storage.quarantine import cases, quarantine_path
 from storage.store import Store, StoreError
 from storage.tables import QUARANTINE, SOURCES, Source
-from storage.validation import Validator
 from tests.storage.examples import ENCODING, coco, encoded_image, jpeg
 from tests.storage.poison import POISON
 
@@ -235,7 +235,7 @@ def test_too_many_pixels(store: Store, make_device: MakeDevice):
 
 
 def test_too_many_bytes_are_not_even_read(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.taking.MAX_JPEG_BYTES", 5_000)
+    monkeypatch.setattr("storage.intake.taking.MAX_JPEG_BYTES", 5_000)
     big = jpeg(2) + bytes(9_000)
     read = DeviceStorage.read
     paths: list[str] = []
@@ -541,7 +541,7 @@ def test_files_that_cannot_be_read_do_not_use_up_the_limit(
 
 
 def test_a_device_that_goes_away_in_the_middle(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.taking._GIVE_UP_SECONDS", -1.0)
+    monkeypatch.setattr("storage.intake.taking._GIVE_UP_SECONDS", -1.0)
     device = make_device("cam-a", {f"{i:02}.jpg": jpeg(i) for i in range(20)})
     read = DeviceStorage.read
 
@@ -623,7 +623,7 @@ def count_parses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         parsed.append(len(data))
         return parse_coco(data)
 
-    monkeypatch.setattr("storage.device_labels.parse_coco", parse)
+    monkeypatch.setattr("storage.intake.device_labels.parse_coco", parse)
     return parsed
 
 
@@ -725,7 +725,7 @@ def test_labels_that_are_being_written_hold_the_device_back_without_a_row(store:
 
 
 def test_notes_are_bounded(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.tally.MAX_NOTES", 5)
+    monkeypatch.setattr("storage.intake.tally.MAX_NOTES", 5)
     labels = coco({"a.jpg": [[n, 1, 100, 100] for n in range(12)]})
     report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
     assert len(report.notes) == 6
@@ -933,8 +933,8 @@ import sys
 from storage.fleet import Device
 from storage.ingestion import ingest
 from storage.store import Store
-import storage.tally
-storage.tally.CHUNK = 3
+import storage.intake.tally
+storage.intake.tally.CHUNK = 3
 if __name__ == "__main__":
     folder, store, home = sys.argv[1:]
     device = Device(name="cam-a", storage=folder, inbox=home + "/in", home=home, after="delete")
@@ -989,7 +989,7 @@ def test_killed_again_and_again_it_takes_everything_once(store: Store, make_devi
 def test_a_label_file_over_the_limit_is_not_even_read(
     store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("storage.device_labels.MAX_FILE_BYTES", 1_000)
+    monkeypatch.setattr("storage.intake.device_labels.MAX_FILE_BYTES", 1_000)
     monkeypatch.setattr(DeviceStorage, "read_label", None)
     device = make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": bytes(1_001)})
     report = ingest(device, store)
@@ -1000,7 +1000,7 @@ def test_a_label_file_over_the_limit_is_not_even_read(
 def test_labels_of_many_pictures_that_are_not_there_are_bounded(
     store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("storage.device_labels.MAX_STRAYS", 3)
+    monkeypatch.setattr("storage.intake.device_labels.MAX_STRAYS", 3)
     labels = coco({f"none-{i}.jpg": [] for i in range(10)} | {"a.jpg": [[1, 1, 2, 2]]})
     report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
     assert (report.new, report.refused) == (1, 4)

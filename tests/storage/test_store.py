@@ -13,9 +13,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from rinr.shard import from_table
-from storage.delta import ROW_GROUP
 from storage.store import Store, StoreError
 from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, image_row, now
+from storage.weights.delta import ROW_GROUP
 from tests.storage.examples import ENCODING, append_numbers, digest, encoded_image, source
 
 
@@ -282,7 +282,7 @@ def test_a_table_that_others_never_stop_writing(store: Store, monkeypatch: pytes
     def refuse(*_: object, **__: object) -> None:
         raise CommitFailedError("conflict")
 
-    monkeypatch.setattr("storage.delta.write_deltalake", refuse)
+    monkeypatch.setattr("storage.weights.delta.write_deltalake", refuse)
     monkeypatch.setattr("storage.store._LONGEST_PAUSE", 0)
     with pytest.raises(StoreError, match="60 attempts"):
         store.append([encoded_image(1)])

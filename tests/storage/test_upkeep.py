@@ -20,10 +20,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from rinr.codec.frame import pack_frame
-from storage import compaction
-from storage.delta import Table
 from storage.store import LOOSE_FILES, Store
 from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal
+from storage.weights import compaction
+from storage.weights.delta import Table
 from tests.storage.examples import ENCODING, digest, encoded_image, source
 
 
@@ -180,7 +180,7 @@ class TestCompaction:
     def test_images_of_several_files_are_sorted_into_disjoint_ranges(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr("storage.compaction.FILE_BYTES", 20_000)
+        monkeypatch.setattr("storage.weights.compaction.FILE_BYTES", 20_000)
         for start in range(0, 1200, 600):
             store.append([encoded_image(n) for n in range(start, start + 600)])
         store.compact(loose=2)

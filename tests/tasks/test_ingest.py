@@ -9,9 +9,9 @@ import pytest
 
 from storage.fleet import Device
 from storage.ingestion import IngestReport
+from storage.intake.validation import Validator
 from storage.store import Store
 from storage.tables import SOURCES
-from storage.validation import Validator
 from tasks import ingest
 from tests.storage.examples import coco, jpeg
 

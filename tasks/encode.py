@@ -72,14 +72,26 @@ def encode_batch(
 
     torch.set_num_threads(torch_threads)
     devices = {device.name: device for device in fleet.devices}
-    frames, refusals = [], []
+    frames, unreadable = [], []
     for pending in batch:
         try:
             frames.append(read_frame(pending, store, devices, secrets))
         except (ImageError, DeviceError) as error:
-            reason = f"{safe_spelling(pending.path)}: {error}"[:MAX_REASON]
-            path = quarantine_path(pending.path)
-            refusals.append(Refusal(pending.device, path, None, None, reason, pending.image_id))
+            unreadable.append((pending, error))
+    # Another run may have encoded it since, and discarded what had landed: then nothing is the matter.
+    lacking = set(open_store(store).missing(encoding_of(preset), [item.image_id for item, _ in unreadable]))
+    refusals = [
+        Refusal(
+            device=pending.device,
+            path=quarantine_path(pending.path),
+            size=None,
+            modified=None,
+            reason=f"{safe_spelling(pending.path)}: {error}"[:MAX_REASON],
+            image_id=pending.image_id,
+        )
+        for pending, error in unreadable
+        if pending in lacking
+    ]
     images = encode(frames, find_preset(preset), device=torch_device(accelerator))
     logger = get_run_logger()
     for refusal in refusals:

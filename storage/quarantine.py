@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from storage.devices import DeviceFile
 from storage.places.device_paths import MAX_SPELLING, safe_spelling
 from storage.store import Store
-from storage.tables import QUARANTINE, SOURCES, Refusal, now
+from storage.tables import QUARANTINE, SOURCES, Pending, Refusal, now
 
 REFUSED, RETRY, DROPPED = "refused", "retry", "dropped"
 ID_DIGITS = 12
@@ -119,6 +119,18 @@ def drop(store: Store, chosen: Iterable[Case]) -> int:
         StoreError: the store cannot be written.
     """
     return _decide(store, chosen, DROPPED)
+
+
+def without_dropped(store: Store, pending: Sequence[Pending]) -> list[Pending]:
+    """Of images that wait to be encoded those that nobody gave up: a picture that is nowhere any more stays missing.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if not pending:
+        return []
+    dropped = {case.refusal.image_id for case in cases(store) if case.standing == DROPPED}
+    return [item for item in pending if item.image_id not in dropped]
 
 
 def refusal_of(device: str, file: DeviceFile, reason: str, image_id: str | None = None) -> Refusal:

@@ -7,7 +7,7 @@ from prefect import get_run_logger, task
 
 from rinr.codec.encoded import EncodedImage
 from storage.fleet import Fleet
-from storage.quarantine import MAX_REASON, quarantine_path, refuse
+from storage.quarantine import MAX_REASON, quarantine_path, refuse, without_dropped
 from storage.tables import Pending, Refusal
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
@@ -36,8 +36,12 @@ class EncodedBatch:
     retry_condition_fn=may_succeed_later,
 )
 def find_missing(store: str, preset: str) -> list[Pending]:
-    """Images of the store that have no row of this preset's encoding, in an order that is always the same."""
-    missing = open_store(store).missing(encoding_of(preset))
+    """Images of the store that have no row of this preset's encoding, in an order that is always the same.
+
+    Those that somebody gave up (`rinr quarantine drop`) are passed over.
+    """
+    opened = open_store(store)
+    missing = without_dropped(opened, opened.missing(encoding_of(preset)))
     get_run_logger().info("%d images to encode with %r", len(missing), preset)
     return missing
 

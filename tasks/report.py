@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 
 from rinr.files import write_whole
 from storage.ingestion import IngestReport
+from storage.quarantine import without_dropped
 from storage.tables import Delivery, Summary
 from tasks.artifacts import publish_table
 from tasks.compare import Comparison
@@ -145,7 +146,8 @@ def gather_failures(
         stages: what kept each stage from its work; ``None`` where nothing did.
     """
     failures = [f"{name}: {failure}" for name, failure in stages.items() if failure is not None]
-    missing = len(open_store(store).missing(encoding_of(preset)))
+    opened = open_store(store)
+    missing = len(without_dropped(opened, opened.missing(encoding_of(preset))))
     if missing and stages["encode"] is None:
         failures.append(f"encode: {missing} images are not in the store; the quarantine says why")
     if not outcomes and stages["deliver"] is None:

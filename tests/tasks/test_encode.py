@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from storage.fleet import Device, Fleet
+from storage.quarantine import cases, drop
 from storage.store import Store
-from storage.tables import Source
+from storage.tables import Refusal, Source
 from tasks import encode
 from tests.storage.examples import encoded_image, source
 
@@ -31,3 +32,13 @@ def test_an_image_that_another_run_has_encoded_and_swept_meanwhile_is_not_refuse
     (refusal,) = batch.refusals
     assert (refusal.image_id, refusal.path) == (sources[1].image_id, "0002.jpg")
     assert "has not landed" in refusal.reason or "cannot be read" in refusal.reason
+
+
+def test_a_picture_that_is_nowhere_any_more_can_be_given_up(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    store.append([source(1), source(2)])
+    one = source(1)
+    store.append([Refusal(one.device, one.path, None, None, "0001.jpg has not landed", one.image_id)])
+    assert [pending.path for pending in encode.find_missing.fn(store.url, "instant")] == ["0001.jpg", "0002.jpg"]
+    drop(store, cases(store))
+    assert [pending.path for pending in encode.find_missing.fn(store.url, "instant")] == ["0002.jpg"]

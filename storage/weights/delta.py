@@ -24,6 +24,7 @@ from deltalake import (
     ColumnProperties,
     CommitProperties,
     DeltaTable,
+    PostCommitHookProperties,
     Transaction,
     WriterProperties,
     write_deltalake,
@@ -37,6 +38,8 @@ from storage.tables import Layout
 ROW_GROUP = 512
 """Rows of a Parquet row group at most: with more, looking up one image takes ten times as long."""
 
+# A look through all of the log for what has expired costs more than the commit that it follows: a vacuum does it.
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _CHECKPOINT_EVERY = 10  # commits
 _MAX_CHECKPOINT_BYTES = 1_000_000
 _VACUUM_ATTEMPTS = 10
@@ -206,6 +209,7 @@ class Table:
                 schema_mode=None if there.issuperset(rows.column_names) else "merge",
                 writer_properties=writer_properties(self.layout),
                 commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
+                post_commithook_properties=_AFTER_COMMIT,
             )
         except CommitFailedError:
             return False
@@ -238,6 +242,7 @@ class Table:
                 mode="append",  # said of the actions: what is removed stands among them
                 schema=delta.schema(),
                 commit_properties=CommitProperties(app_transactions=[Transaction(transaction, number)]),
+                post_commithook_properties=_AFTER_COMMIT,
             )
         except CommitFailedError:
             return False

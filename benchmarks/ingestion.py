@@ -1,6 +1,6 @@
 """Ingestion without fitting, as a ratio to plain reading, full decoding and hashing in the same run.
 
-    python -m benchmarks.ingestion [FOLDER ...] [--images 600] [--known 100000] [--json]
+    python -m benchmarks.ingestion [FOLDER ...] [--images 2400] [--known 100000] [--json]
 
 Claims: listing, reading, checking, hashing, landing and committing pictures of 1280x720 pixels reaches two thirds of
 the rate at which as many processes read, decode and hash the same files and do nothing else; a run that finds nothing
@@ -49,7 +49,7 @@ _ROWS = 10_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="default: every folder below RINR_DATA")
-    parser.add_argument("--images", type=int, default=600, help="to ingest in one run (default 600)")
+    parser.add_argument("--images", type=int, default=2400, help="to ingest in one run (default 2400)")
     parser.add_argument("--rounds", type=int, default=3, help="of both sides in turn (default 3)")
     parser.add_argument("--processes", type=int, default=2, help="of each side (default 2)")
     parser.add_argument("--known", type=int, default=100_000, help="known files to go over (default 100,000)")

@@ -72,8 +72,7 @@ def _lacking(store: Store, device: str, encoding_id: str, sent: set[Key]) -> lis
 
 def _rows(store: Store, keys: Sequence[Key]) -> list[ShardRow]:
     """The rows of these keys, in their order, less those that newer labels have overtaken since: the next run's."""
-    wanted = pc.field("image_id").isin(pa.array([key[0] for key in keys], pa.string()))
-    rows = from_table(store.scan(IMAGES, SHARD.names, wanted & (pc.field("encoding_id") == keys[0][2])))
+    rows = from_table(store.lookup([key[0] for key in keys], SHARD.names, encoding_id=keys[0][2]))
     chosen = {(row.image_id, row.labels_id, row.encoding_id): row for row in rows}
     return [chosen[key] for key in keys if key in chosen]
 

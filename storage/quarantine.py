@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.devices import DeviceFile
 from storage.places.device_paths import MAX_SPELLING, safe_spelling
 from storage.store import Store
-from storage.tables import QUARANTINE, SOURCES, Pending, Refusal, now
+from storage.tables import QUARANTINE, SOURCES, Pending, Refusal, among, now
 
 REFUSED, RETRY, DROPPED = "refused", "retry", "dropped"
 ID_DIGITS = 12
@@ -247,9 +246,7 @@ def _refusals(store: Store, device: str | None, where: pc.Expression | None = No
     if device is not None:
         of_device = pc.field("device") == device
         where = of_device if where is None else where & of_device
-    rows = store.scan(QUARANTINE, where=where).to_pylist()
-    # Rows that the first release wrote have no status.
-    return [Refusal(**row | {"status": row["status"] or REFUSED}) for row in rows]
+    return [Refusal(**row) for row in store.scan(QUARANTINE, where=where).to_pylist()]
 
 
 def _newest_of_each_case(rows: Iterable[Refusal]) -> dict[tuple[Any, ...], Refusal]:
@@ -269,7 +266,7 @@ def _dropped(store: Store, refusals: Sequence[Refusal]) -> set[tuple[Any, ...]]:
     found: list[Refusal] = []
     paths = sorted({refusal.path for refusal in refusals})
     for start in range(0, len(paths), _SLICE):
-        found += _refusals(store, None, _among("path", paths[start : start + _SLICE]))
+        found += _refusals(store, None, among("path", paths[start : start + _SLICE]))
     return {key for key, row in _newest_of_each_case(found).items() if row.status == DROPPED}
 
 
@@ -296,7 +293,7 @@ def _newest_sources(store: Store, wanted: set[tuple[str, str]], device: str | No
         tables.append(store.scan(SOURCES, columns, None if device is None else pc.field("device") == device))
     else:
         for start in range(0, len(paths), _SLICE):
-            tables.append(store.scan(SOURCES, columns, _among("path", paths[start : start + _SLICE])))
+            tables.append(store.scan(SOURCES, columns, among("path", paths[start : start + _SLICE])))
     newest: dict[tuple[str, str], datetime] = {}
     for table in tables:
         rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
@@ -313,7 +310,3 @@ def _encoded(store: Store, image_ids: Sequence[str]) -> dict[str, datetime]:
     for identity, created in zip(table["image_id"].to_pylist(), table["created_at"].to_pylist(), strict=True):
         encoded[identity] = max(encoded.get(identity, created), created)
     return encoded
-
-
-def _among(column: str, values: Sequence[str]) -> pc.Expression:
-    return pc.field(column).isin(pa.array(values, pa.string()))

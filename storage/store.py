@@ -38,10 +38,11 @@ from storage.tables import (
     Refusal,
     Source,
     Summary,
-    annotated_size,
+    among,
     delivery_row,
     image_row,
     now,
+    pending_from_row,
     refusal_row,
     source_row,
 )
@@ -202,11 +203,12 @@ class Store:
         """
         if not image_ids:
             return IMAGES.schema.empty_table().select(columns or IMAGES.schema.names)
-        where = _among("image_id", image_ids)
+        where = among("image_id", image_ids)
         if encoding_id is not None:
             where &= pc.field("encoding_id") == encoding_id
-        files = lambda table: self._holding(table, image_ids)  # noqa: E731
-        return self._newest_labels(lambda needed: self._read(IMAGES, needed, where, files), columns)
+        return self._newest_labels(
+            lambda needed: self._read(IMAGES, needed, where, lambda table: self._holding(table, image_ids)), columns
+        )
 
     def missing(self, encoding_id: str, image_ids: Collection[str] | None = None) -> list[Pending]:
         """Images whose newest labels have no row of this encoding, in the order of device and path.
@@ -219,27 +221,16 @@ class Store:
             StoreError: the store cannot be read.
         """
         key = ["image_id", "labels_id"]
-        among = pc.scalar(True) if image_ids is None else _among("image_id", image_ids)
-        encoded = np.sort(fingerprints(self._read(IMAGES, key, among & (pc.field("encoding_id") == encoding_id))))
-        sources = self._read(SOURCES, key, among)
+        asked = pc.scalar(True) if image_ids is None else among("image_id", image_ids)
+        encoded = np.sort(fingerprints(self._read(IMAGES, key, asked & (pc.field("encoding_id") == encoding_id))))
+        sources = self._read(SOURCES, key, asked)
         lacking = pa.array(~held(fingerprints(sources), encoded))
         # Of a picture with several labels or files some may lack what does not count.
         current = self._current_sources(sources["image_id"].filter(lacking).unique().to_pylist())
         rows = sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
         schema = pa.schema([SOURCES.schema.field(name) for name in key])
         done = held(fingerprints(pa.Table.from_pylist(rows, schema=schema)), encoded)
-        return [
-            Pending(
-                image_id=row["image_id"],
-                labels_id=row["labels_id"],
-                labels=row["labels"].encode(),
-                annotated_size=annotated_size(row),
-                device=row["device"],
-                path=row["path"],
-            )
-            for row, is_done in zip(rows, done, strict=True)
-            if not is_done
-        ]
+        return [pending_from_row(row) for row, is_done in zip(rows, done, strict=True) if not is_done]
 
     def summary(self, encoding_id: str | None = None) -> Summary:
         """Sums and means over all images, or those of one encoding.
@@ -383,8 +374,8 @@ class Store:
         ranged = [file for file in table.files if file.may_hold(low, high)]
         few = [file.path for file in ranged if file.rows <= _FEW_ROWS]
         self._images.refresh(table, few)
-        among, _ = self._images.files_of(pa.table({"image_id": pa.array(image_ids, pa.string())}))
-        return among | {file.path for file in ranged if file.rows > _FEW_ROWS}
+        holding, _ = self._images.files_of(pa.table({"image_id": pa.array(image_ids, pa.string())}))
+        return holding | {file.path for file in ranged if file.rows > _FEW_ROWS}
 
     def _newest_labels(self, read: Callable[[list[str]], pa.Table], columns: Sequence[str] | None) -> pa.Table:
         """Of what is read, one row an image and encoding: with its sources' labels of now, else the last written."""
@@ -421,8 +412,8 @@ class Store:
             return {}
         state = [*SOURCES.subject, SOURCES.order]
         columns = ["image_id", "labels_id", *state, "labels", "annotated_width", "annotated_height"]
-        rows = self._read(SOURCES, columns, _among("image_id", image_ids)).to_pylist()
-        of_paths = self._read(SOURCES, state, _among("path", {row["path"] for row in rows})).to_pylist()
+        rows = self._read(SOURCES, columns, among("image_id", image_ids)).to_pylist()
+        of_paths = self._read(SOURCES, state, among("path", {row["path"] for row in rows})).to_pylist()
         now_there = _newest(of_paths, SOURCES.subject, lambda row: row[SOURCES.order])
         said_last = _newest(rows, (*SOURCES.subject, "image_id"), lambda row: row[SOURCES.order])
         return _newest(
@@ -473,7 +464,7 @@ def _present(table: Table, rows: list[dict[str, Any]], paths: Collection[str]) -
     if not rows:
         return set()
     columns = list(dict.fromkeys([*layout.key, layout.order]))
-    where = _among(layout.probe, {row[layout.probe] for row in rows})
+    where = among(layout.probe, {row[layout.probe] for row in rows})
     present = _filled(table.scan(columns, where, paths), layout).to_pylist()
     if layout.subject:
         present = list(_newest(present, layout.subject, lambda row: row[layout.order]).values())
@@ -519,7 +510,3 @@ def _newest(
         if of not in newest or newness(row) > newness(newest[of]):
             newest[of] = row
     return newest
-
-
-def _among(column: str, values: Collection[str]) -> pc.Expression:
-    return pc.field(column).isin(pa.array(sorted(values), pa.string()))

@@ -1,10 +1,12 @@
 """The weight store's four tables: their columns, their keys and what one row of each is."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import pack_frame
@@ -150,6 +152,11 @@ DELIVERIES = Layout(
 LAYOUTS = (IMAGES, SOURCES, QUARANTINE, DELIVERIES)
 
 
+def among(column: str, values: Collection[str]) -> pc.Expression:
+    """The condition that a column of text has one of some values; of none, no row has it."""
+    return pc.field(column).isin(pa.array(sorted(values), pa.string()))
+
+
 def now() -> datetime:
     """The present, in UTC."""
     return datetime.now(UTC)
@@ -278,6 +285,18 @@ class Summary:
     background_db: float | None
     object_db: float | None
     families: tuple[str, ...]
+
+
+def pending_from_row(row: dict[str, Any]) -> Pending:
+    """The image of a row of ``sources``, to be encoded with that row's labels."""
+    return Pending(
+        image_id=row["image_id"],
+        labels_id=row["labels_id"],
+        labels=row["labels"].encode(),
+        annotated_size=annotated_size(row),
+        device=row["device"],
+        path=row["path"],
+    )
 
 
 def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:

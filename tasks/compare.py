@@ -1,7 +1,6 @@
 """Comparing what is in the store with JPEG, for the same frames: the table and the mosaic."""
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from storage.devices import safe_spelling
 from storage.fleet import Fleet
 from storage.ingestion import read_frame
 from storage.store import Store
-from storage.tables import IMAGES, SOURCES, Pending
+from storage.tables import IMAGES, SOURCES, pending_from_row
 from tasks.artifacts import publish_picture, publish_table
 from tasks.encode import encoding_of
 from tasks.fleet import secrets
@@ -122,7 +121,7 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
         (row.image_id, row.labels_id): row.frame
         for row in from_table(store.lookup(wanted.to_pylist(), SHARD.names, encoding_id=encoding))
     }
-    sources: dict[str, Mapping[str, Any]] = {}
+    sources: dict[str, dict[str, Any]] = {}
     for source in store.scan(SOURCES, where=pc.field("image_id").isin(wanted)).sort_by(order).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:
             sources.setdefault(source["image_id"], source)
@@ -130,7 +129,7 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     chosen = []
     for source in sources.values():
         try:
-            frame = read_frame(_pending(source), store.url, devices, secrets)
+            frame = read_frame(pending_from_row(source), store.url, devices, secrets)
         except (ValueError, RuntimeError) as error:
             name = safe_spelling(source["path"])
             get_run_logger().warning("%s, %s is not compared: %s", source["device"], name, error)
@@ -139,11 +138,3 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     if not chosen:
         raise ValueError(f"no image of the preset {preset!r} is in the store {store.url} with its original at hand")
     return chosen
-
-
-def _pending(source: Mapping[str, Any]) -> Pending:
-    width, height = source["annotated_width"], source["annotated_height"]
-    size = (width, height) if width is not None and height is not None else None
-    return Pending(
-        source["image_id"], source["labels_id"], source["labels"].encode(), size, source["device"], source["path"]
-    )

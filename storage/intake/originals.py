@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import unpack_frame
@@ -23,7 +22,7 @@ from storage.devices import DeviceError, DeviceFile, DeviceStorage, safe_spellin
 from storage.intake.device_labels import UnreadableError, UnsettledError, read_listed
 from storage.intake.known_files import KnownFiles, Rows
 from storage.store import Store
-from storage.tables import SOURCES
+from storage.tables import SOURCES, among
 
 TAKEN = ".taken"
 """The folder of the device's storage for what was moved; hidden, so that it is never listed."""
@@ -156,11 +155,10 @@ def _safe(store: Store, wanted: set[tuple[str, str]]) -> tuple[set[tuple[str, st
     safe = {key for key in wanted if key in encoded}
     missing = {image for image, _ in wanted - safe if image in {found for found, _ in encoded}}
     if missing:
-        where = pc.field("image_id").isin(pa.array(sorted(missing), pa.string()))
         columns = ["image_id", "labels_id", "device", "path", "labels", SOURCES.order]
         unlabelled: set[tuple[str, str]] = set()
         labelled: dict[str, set[str]] = {}
-        for row in store.scan(SOURCES, columns, where).to_pylist():
+        for row in store.scan(SOURCES, columns, among("image_id", missing)).to_pylist():
             if row["labels"] == "[]":
                 unlabelled.add((row["image_id"], row["labels_id"]))
             else:

@@ -74,16 +74,11 @@ def write_version(url: str) -> int:
         StoreVersionError: the store is of a newer version, or ``store.json`` is malformed.
         OSError: the place cannot be read or written.
     """
-    folder = Folder(url)
-    data = _read(folder)
-    if data is not None:
-        version = _parsed(data, url)
-        if version == VERSION:
-            return version
-        check_version(url)
+    if check_version(url) == VERSION:
+        return VERSION
     document = json.dumps({"format": FORMAT, "version": VERSION}) + "\n"
     with _os_errors():
-        folder.write(FILE, document.encode())
+        Folder(url).write(FILE, document.encode())
     return VERSION
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.batches import LARGEST, LARGEST_AUTOMATIC
+from tasks.cluster_settings import ClusterSettings
 
 
 def _field(title: str, description: str, **bounds: Any) -> Any:
@@ -92,23 +93,12 @@ BatchSize = Annotated[
     ),
 ]
 
-Workers = Annotated[
-    int,
+Cluster = Annotated[
+    ClusterSettings,
     _field(
-        ge=0,
-        le=1024,
-        title="Dask workers",
-        description="Processes to encode with on the machine of the fog worker, 1 to 1024. 0 starts one a core. Where "
-        "a scheduler is given, its workers are used, and this number only says how finely the work is split.",
-    ),
-]
-
-Scheduler = Annotated[
-    str,
-    _field(
-        title="Dask scheduler",
-        description="Address of a Dask scheduler that is up already, for example `tcp://10.0.0.5:8786`. Empty starts "
-        "workers on this machine for the time of the run.",
+        title="Dask cluster",
+        description="Where to encode, chosen in one way: as it is, on this machine with one process a core or GPU; at "
+        "the address of a scheduler that is up already; or on a cluster that a class starts for the time of the run.",
     ),
 ]
 

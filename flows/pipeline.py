@@ -7,18 +7,18 @@ from flows.encode import encode
 from flows.ingest import ingest
 from flows.parameters import (
     BatchSize,
+    Cluster,
     Epochs,
     FleetFile,
     Limit,
     Patience,
     PresetName,
     ReportFolder,
-    Scheduler,
     Seed,
     StoreUrl,
     TorchDevice,
-    Workers,
 )
+from tasks.cluster_settings import ClusterSettings
 from tasks.compare import compare_frames
 from tasks.deliver import wait_for_devices
 from tasks.encode import encoding_of
@@ -41,8 +41,7 @@ def pipeline(
     preset: PresetName = "balanced",
     limit: Limit = None,
     batch: BatchSize = 0,
-    workers: Workers = 0,
-    scheduler: Scheduler = "",
+    cluster: Cluster = ClusterSettings(),  # noqa: B008  (frozen)
     epochs: Epochs = 30,
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",
@@ -59,7 +58,7 @@ def pipeline(
     with watch.stage("ingest"):
         ingested = ingest(fleet, store, limit, return_state=True)
     with watch.stage("encode"):
-        encoded = encode(fleet, store, preset, batch, workers, scheduler, accelerator, return_state=True)
+        encoded = encode(fleet, store, preset, batch, cluster, accelerator, return_state=True)
     with watch.stage("deliver"):
         delivered = deliver(fleet, store, preset, epochs, seed, accelerator, return_state=True)
     runs = delivered.result() if delivered.is_completed() else []

@@ -45,10 +45,11 @@ import json, sys
 from flows.deliver import deliver
 from flows.encode import encode
 from flows.ingest import ingest
+from tasks.cluster_settings import ClusterSettings
 if __name__ == "__main__":  # Dask's workers import this file
     fleet, store = sys.argv[1:]
     ingested = ingest(fleet, store)
-    rows = encode(fleet, store, "fast", workers=1, batch=2)
+    rows = encode(fleet, store, "fast", batch=2, cluster=ClusterSettings(workers=1))
     runs = deliver(fleet, store, "fast", epochs=1)
     print(json.dumps({
         "ingested": {report.device: report.new for report in ingested},

@@ -25,6 +25,7 @@ from tasks.fleet import read_fleet
 from tasks.in_flight import in_flight
 from tasks.progress import Progress
 from tasks.report import publish_store
+from tasks.turns import turn
 
 
 # A lost scheduler fails the run within a second, and nothing below the run can mend it: hence the retry.
@@ -42,10 +43,11 @@ def encode(
     What an interrupted run has committed is not encoded again.
     """
     added = 0
-    if find_missing(store, preset, limit=1):  # a cluster costs seconds to start, so none is started for nothing
-        fit = fit_missing.with_options(task_runner=task_runner(cluster, accelerator))
-        added = fit(fleet, store, preset, batch, accelerator)
-    sweep_landing(store, preset)
+    with turn("encode", store):
+        if find_missing(store, preset, limit=1):  # a cluster costs seconds to start, so none is started for nothing
+            fit = fit_missing.with_options(task_runner=task_runner(cluster, accelerator))
+            added = fit(fleet, store, preset, batch, accelerator)
+        sweep_landing(store, preset)
     publish_store(store, preset)
     return added
 

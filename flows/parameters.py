@@ -134,11 +134,12 @@ TorchDevice = Annotated[
 Patience = Annotated[
     float,
     _field(
-        gt=0,
+        ge=0,
         le=7 * 24 * 60,
-        title="Patience in minutes",
-        description="How many minutes the devices may take to train before the run counts as failed, more than 0 and "
-        "at most 10080 (a week). A device whose run has not started after a tenth of it counts as away.",
+        title="Wait for the devices, minutes",
+        description="How many minutes the devices may take to train before the run counts as failed, at most 10080 (a "
+        "week). A device whose run has not started after a tenth of it counts as away. 0 does not wait: the devices "
+        "train when they are there, and their own runs say how it went. Scheduled runs have 0.",
     ),
 ]
 

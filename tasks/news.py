@@ -8,7 +8,7 @@ from prefect import get_run_logger, task
 
 from storage.devices import DeviceError
 from storage.fleet import Device, Fleet
-from storage.inbox import Inbox
+from storage.inbox import Inbox, InboxError
 from storage.ingestion import has_news
 from storage.quarantine import without_dropped
 from storage.store import Store
@@ -66,15 +66,18 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
 
 
 def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
-    def asked(device: Device) -> bool:
+    def asked(device: Device) -> bool | Exception:
         try:
             return has(device)
-        except (DeviceError, ValueError) as error:  # away, or credentials that are missing
-            get_run_logger().warning("%s: %s", device.name, error)
-            return True
+        except (DeviceError, InboxError, ValueError) as error:  # away, or credentials that are missing
+            return error
 
     with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        return any(list(pool.map(asked, fleet.devices)))
+        answers = list(pool.map(asked, fleet.devices))
+    for device, answer in zip(fleet.devices, answers, strict=True):
+        if isinstance(answer, Exception):
+            get_run_logger().warning("%s: %s", device.name, answer)
+    return any(answers)
 
 
 def _waits(device: Device, store: Store) -> bool:

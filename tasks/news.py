@@ -10,9 +10,8 @@ from storage.devices import DeviceError
 from storage.fleet import Device, Fleet
 from storage.inbox import Inbox, InboxError
 from storage.ingestion import has_news
-from storage.quarantine import without_dropped
 from storage.store import Store
-from tasks.encode import encoding_of
+from tasks.encode import find_missing
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -58,7 +57,7 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
     """
     opened = open_store(store)
     pictures = _any_device(fleet, lambda device: has_news(device, opened, secrets=secrets))
-    images = pictures or bool(without_dropped(opened, opened.missing(encoding_of(preset))))
+    images = pictures or bool(find_missing.fn(store, preset, limit=1))
     deliveries = images or _any_device(fleet, lambda device: _waits(device, opened))
     news = News(pictures, images, deliveries)
     get_run_logger().info("%s", news if news else f"{len(fleet.devices)} devices, and nothing is new")

@@ -60,7 +60,7 @@ def test_the_box_of_the_cluster_explains_itself() -> None:
 
 def test_a_secret_that_is_typed_into_the_box_is_refused_and_not_repeated() -> None:
     options = {"connect_options": {"password": "hunter2"}}
-    with pytest.raises(ParameterTypeError, match="connect_options.password is a secret in plain sight") as told:
+    with pytest.raises(ParameterTypeError, match=r"connect_options.password is a secret in plain sight") as told:
         encode.validate_parameters(
             {**PLACES, "cluster": {"cluster_class": "distributed.SSHCluster", "options": options}}
         )

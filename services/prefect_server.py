@@ -68,7 +68,8 @@ class PrefectServer:
 
     def command(self) -> list[str]:
         """The command that runs the server in the foreground."""
-        return prefect_command("server", "start", "--host", LOOPBACK, "--port", str(self.port))
+        mended = [sys.executable, "-m", "services.prefect_process"]
+        return [*mended, "server", "start", "--host", LOOPBACK, "--port", str(self.port)]
 
     def start(self, processes: Processes) -> None:
         """Start the server in the background; :meth:`wait` says when it answers."""

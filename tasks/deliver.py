@@ -4,12 +4,10 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from prefect import get_client, get_run_logger, task
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
 
 from storage.delivery import deliver
 from storage.fleet import Device
@@ -18,6 +16,7 @@ from storage.tables import Delivery
 from tasks.encode import encoding_of
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.run_creation import create_run
 from tasks.stores import open_store
 
 # Of a device run that failed, was cancelled or crashed, another one is made when the same is asked for again.
@@ -95,17 +94,13 @@ def start_device_run(device: Device, deployment: str, queue: str, parameters: Ma
         key: what the run is for; equal keys give the same run as long as it has not failed.
     """
     for attempt in range(_ATTEMPTS):
-        run = cast(
-            FlowRun,
-            run_deployment(
-                deployment,
-                parameters=dict(parameters),
-                timeout=0,
-                flow_run_name=f"train on {device.name}",
-                tags=[device.name],
-                idempotency_key=f"{key}:{device.name}:{attempt}",
-                work_queue_name=queue,
-            ),
+        run = create_run(
+            deployment,
+            parameters=parameters,
+            name=f"train on {device.name}",
+            tags=[device.name],
+            queue=queue,
+            key=f"{key}:{device.name}:{attempt}",
         )
         if run.state is None or not run.state.is_final() or run.state.is_completed():
             break

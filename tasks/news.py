@@ -80,4 +80,4 @@ def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
 
 
 def _waits(device: Device, store: Store) -> bool:
-    return bool(Inbox(device.inbox, device.inbox_options, secrets).shards())
+    return bool(Inbox(device.inbox, device.inbox_options, secrets).names())

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from rinr.shard import from_table
+from rinr.shard import frames_of
 from storage.store import Store, StoreError
 from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, image_row, now
 from storage.weights.delta import ROW_GROUP
@@ -24,7 +24,7 @@ def test_images_read_back_as_they_were_appended(store: Store):
     assert store.append(images) == 5
     table = store.scan(IMAGES)
     assert table.schema == IMAGES.schema
-    assert [row.frame for row in from_table(table)] == [image.frame for image in images]
+    assert frames_of(table) == [image.frame for image in images]
     assert table["image_id"].to_pylist() == [image.image_id for image in images]
     assert table["object_db"].to_pylist() == [None, 31.0, None, 33.0, None]
 
@@ -41,7 +41,7 @@ def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path:
     table = store.scan(IMAGES).sort_by("created_at")
     assert table.schema == IMAGES.schema
     assert table["picked"].to_pylist() == [None, "siren 10x3"]
-    assert [row.frame for row in from_table(table)] == [encoded_image(n).frame for n in (0, 1)]
+    assert frames_of(table) == [encoded_image(n).frame for n in (0, 1)]
 
 
 def test_what_is_present_is_not_appended_again(store: Store):
@@ -98,11 +98,14 @@ def test_refusals_are_one_a_file_state_and_reason(store: Store):
     assert store.scan(QUARANTINE, ["reason"]).num_rows == 3
 
 
-def test_deliveries_are_one_a_device_and_shard(store: Store):
-    delivery = Delivery("cam-b", "shard-1", digest("x"), 10, 8, (("i", "l", "e"),))
-    assert store.append([delivery, replace(delivery, device="cam-c")]) == 2
-    assert store.append([replace(delivery, bytes=11)]) == 0
-    assert store.scan(DELIVERIES, ["image_ids"])["image_ids"].to_pylist() == [["i"], ["i"]]
+def test_events_of_deliveries_are_one_a_device_shard_status_and_number(store: Store):
+    planned = Delivery("cam-b", 1, 1, "planned", image_ids=("i",), labels_ids=("l",))
+    assert store.append([planned, replace(planned, device="cam-c")]) == 2
+    assert store.append([replace(planned, bytes=11, image_ids=("j",))]) == 0
+    events = [replace(planned, status="asked", number=number) for number in (1, 2, 2, -1)]
+    assert store.append([*events, replace(planned, generation=2), replace(planned, sequence=2)]) == 5
+    where = pc.field("status") == "planned"
+    assert store.scan(DELIVERIES, ["image_ids"], where)["image_ids"].to_pylist() == [["i"]] * 4
 
 
 def test_a_source_that_comes_back_to_earlier_labels_is_a_new_row(store: Store):

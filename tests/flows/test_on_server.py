@@ -45,10 +45,11 @@ import json, sys
 from flows.deliver import deliver
 from flows.encode import encode
 from flows.ingest import ingest
+from tasks.cluster_settings import ClusterSettings
 if __name__ == "__main__":  # Dask's workers import this file
     fleet, store = sys.argv[1:]
     ingested = ingest(fleet, store)
-    rows = encode(fleet, store, "fast", workers=1, batch=2)
+    rows = encode(fleet, store, "fast", batch=2, cluster=ClusterSettings(workers=1))
     runs = deliver(fleet, store, "fast", epochs=1)
     print(json.dumps({
         "ingested": {report.device: report.new for report in ingested},
@@ -174,11 +175,11 @@ def test_all_is_deployed_with_the_places_filled_in(place: Place) -> None:
     assert "1 to 1000" in form["epochs"]["description"]
 
 
-def test_the_schedule_makes_runs_of_ingest(place: Place) -> None:
+def test_the_schedule_makes_runs_of_the_pipeline(place: Place) -> None:
     # With SQLAlchemy 2.1 the server's scheduler fails quietly, and nothing ever runs of its own accord.
-    (ingest,) = [found for found in place.ask("deployments/filter") if found["name"] == "ingest"]
+    (pipeline,) = [found for found in place.ask("deployments/filter") if found["name"] == "pipeline"]
     end = time.monotonic() + 90
-    wanted = {"flow_runs": {"deployment_id": {"any_": [ingest["id"]]}, "tags": {"all_": ["auto-scheduled"]}}}
+    wanted = {"flow_runs": {"deployment_id": {"any_": [pipeline["id"]]}, "tags": {"all_": ["auto-scheduled"]}}}
     while not (runs := place.ask("flow_runs/filter", **wanted)):
         assert time.monotonic() < end, "the server schedules nothing"
         time.sleep(1)

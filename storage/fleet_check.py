@@ -138,7 +138,7 @@ def check_fog(fog: Fog, secrets: Secrets = environment) -> Finding | None:
     try:
         signing_key(fog, secrets)
     except (KeyringError, CredentialError) as error:
-        return Finding("fog.keys" if fog.signing_key is None else "fog.signing_key", _plain(str(error)[:_MAX_TEXT]))
+        return Finding("fog.keyring" if fog.signing_key is None else "fog.signing_key", _plain(str(error)[:_MAX_TEXT]))
     return None
 
 

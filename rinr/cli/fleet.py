@@ -118,7 +118,7 @@ def init(
     from storage.fleet_check import check_fog
 
     if check_fog(written.fog, _secrets(written.devices, written.fog)):
-        note(f"the fog node has no key to sign with yet; make one: rinr keys new --keys {written.fog.keys}")
+        note(f"the fog node has no key to sign with yet; make one: rinr keys new --keys {written.fog.keyring}")
 
 
 def _load(path: Path) -> "Fleet":

@@ -61,7 +61,7 @@ def test_check_wants_a_key_to_sign_with(fleet: Path):
     for file in (fleet.parent / "keys").iterdir():
         file.unlink()
     told = invoke("check", fleet, "--device", "cam-a", code=1)
-    assert "fog.keys" in told
+    assert "fog.keyring" in told
     assert "rinr keys new" in told
     found = json.loads(invoke("check", fleet, "--device", "cam-a", "--json", code=1))
     assert (found["fine"], found["fog"]["fine"], found["devices"][0]["fine"]) == (False, False, True)

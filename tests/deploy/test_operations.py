@@ -1,4 +1,4 @@
-"""docs/operations.md: its commands exist, its back-up of a store that others write to is sound, its links lead somewhere."""
+"""docs/operations.md: its commands exist, its links lead somewhere, its copy of a store in use is sound."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from flows.catalogue import DEVICE_POOL, FOG_POOL
 from storage.store import Store
 from storage.tables import IMAGES
 from storage.upkeep.verification import verify
-from tests.storage.examples import digest, encoded_image, source
+from tests.storage.stores import sound_image, sound_source
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -54,9 +54,8 @@ def test_a_store_that_is_written_to_is_copied_soundly(tmp_path: Path) -> None:
 
     def write() -> None:
         for number in range(10_000):
-            identity = digest(f"picture {number}")
-            store.append([source(1, image_id=identity, path=f"{number}.jpg")])
-            store.append([encoded_image(1, image_id=identity)])
+            store.append([sound_source(number)])
+            store.append([sound_image(number)])
             if number % 10 == 9:
                 store.compact()
             if number == 12:

@@ -7,19 +7,21 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from storage.devices import DeviceError
+from storage.shards.faults import KeyringError
 from storage.weights.versions import StoreVersionError
 
 RETRIES = 2
 RETRY_SECONDS = [1.0, 5.0]
 
-# Credentials, fleet files, labels and payloads that are wrong are ValueErrors. A package that is missing, or a place
-# that may not be read, is so in five seconds as well.
+# Credentials, fleet files, labels and payloads that are wrong are ValueErrors. A package or a key that is missing, or a
+# place that may not be read, is so in five seconds as well.
 _LASTING = (
     ValueError,
     TypeError,
     LookupError,
     ImportError,
     StoreVersionError,
+    KeyringError,
     PermissionError,
     IsADirectoryError,
     NotADirectoryError,

@@ -120,7 +120,7 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
     result = DeviceResult.from_report(report)
     logger = get_run_logger()
     for refused in report.refused:
-        logger.warning("%s: shard %s was refused: %s", device.name, refused.shard, refused.reason)
+        logger.warning("%s: %s was refused (%s): %s", device.name, refused.name, refused.fault, refused.reason)
     for note in report.notes:
         logger.info("%s: %s", device.name, note)
     publish_table(RESULT_KEY, f"Training on {device.name}", result.rows())

@@ -47,7 +47,7 @@ def check(
     except FleetError as error:
         raise fail(str(error), code=2) from None
     with progress_bar(f"trying {len(devices)} devices") as tell:
-        checks = check_devices(devices, _secrets(devices), seconds=seconds, progress=tell)
+        checks = check_devices(devices, secrets_of(devices), seconds=seconds, progress=tell)
     wrong = sum(bool(one.findings) for one in checks)
     if as_json:
         told = [{"fine": not one.findings} | asdict(one) for one in checks]
@@ -120,7 +120,7 @@ def _load(path: Path) -> "Fleet":
         raise fail(str(error)) from None
 
 
-def _secrets(devices: Sequence["Device"]) -> "Secrets":
+def secrets_of(devices: Sequence["Device"]) -> "Secrets":
     """Prefect, which takes seconds to import, only where a block is referred to."""
     from storage.credentials import environment, references
 

@@ -54,10 +54,6 @@ class Received:
         """Where the shard of this name stands, or is to."""
         return self.folder / f"{name}{DATA}"
 
-    def manifest_bytes(self, name: str) -> bytes:
-        """The manifest of a stored shard, as it was received."""
-        return (self.folder / f"{name}{MANIFEST}").read_bytes()
-
     def rows(self, manifest: Manifest) -> list[ShardRow]:
         """The frames of a shard whose file stands there, after its bytes and its hash were checked.
 

@@ -33,6 +33,7 @@ from storage.shards.acknowledgement import MAX_REASON, MAX_WANTED, RefusedShard
 from storage.shards.faults import Fault, ShardError
 from storage.shards.keyring import Keyring
 from storage.shards.manifest import MANIFEST, Manifest, open_manifest, shard_name, shard_place
+from storage.transfer import LocalFileError
 
 MAX_LOOKED_AT = 1_000
 """Shards of an inbox that are looked at in one contact: an inbox full of nonsense must not take all day."""
@@ -93,6 +94,10 @@ def receive(device: Device, secrets: Secrets = environment, progress: Progress |
         contact.take_all()
     except InboxError as error:
         raise ContactError(str(error), contact.report()) from error
+    except LocalFileError as error:
+        cause = error.__cause__
+        told = _told(device, cause) if isinstance(cause, OSError) else str(error)
+        raise ContactError(told, contact.report()) from error
     except OSError as error:
         raise ContactError(_told(device, error), contact.report()) from error
     return contact.report()
@@ -202,61 +207,32 @@ class _Contact:
             self._refuse(name, Fault.REPLAYED, f"{name}: {what}; it can be removed from the inbox")
 
     def _take_in_order(self, generation: int, sequences: Iterable[int]) -> None:
-        tried: set[int] = set()
+        asked_for = False
         for sequence in sequences:
             if self._is_stored(generation, sequence):
                 self._compare(generation, sequence)
                 continue
-            expected = self._next(generation)
-            if sequence > expected and expected not in tried:
-                # Not listed, or its listing was made while it was written: it is asked for by its name.
-                tried.add(expected)
-                self._take(generation, expected)
-                expected = self._next(generation)
-            tried.add(sequence)
-            if sequence == expected:
-                self._take(generation, sequence)
-            elif sequence > expected:
-                self._hold_back(generation, sequence, expected)
-
-    def _take(self, generation: int, sequence: int) -> None:
-        """Fetch, verify and store the next shard of a generation, or refuse it."""
-        name = shard_name(generation, sequence)
-        opened = self._open(generation, sequence)
-        if opened is None:
-            return
-        manifest, signed = opened
-        self._check_space(manifest)
-        self._tell(f"receiving {name}, bytes", 0, manifest.bytes)
-        target = self._received.file(name)
-        try:
-            transfer = self._inbox.fetch(manifest, target)
-            self._bytes += transfer.sent
-            self._tell(f"receiving {name}, bytes", manifest.bytes, manifest.bytes)
-            self._received.rows(manifest)
-        except ShardError as error:
-            if error.fault is not Fault.MALFORMED:
-                target.unlink(missing_ok=True)
-                self._refuse(name, error.fault, str(error))
-                self._wanted[generation].add(sequence)
-                return
-            self._refuse(name, error.fault, f"{error}; it is kept and not used: the fog node made it so")
-        self._received = store(self._received, manifest, signed)
-        self._new.append(name)
+            opened = self._open(generation, sequence)
+            if opened is None:
+                continue
+            if sequence > self._next(generation) and not asked_for:
+                # A shard that is authentic follows one that is not listed: perhaps that was being written just then.
+                asked_for = True
+                missing = self._next(generation)
+                if shard_name(generation, missing) not in self._refused:
+                    before = self._open(generation, missing)
+                    if before:
+                        self._take(*before)
+            if sequence == self._next(generation):
+                self._take(*opened)
+            elif sequence > self._next(generation):
+                self._hold_back(generation, sequence)
 
     def _open(self, generation: int, sequence: int) -> tuple[Manifest, bytes] | None:
         """A manifest that is authentic and meant for this device, with its bytes; otherwise it is refused."""
         name = shard_name(generation, sequence)
         try:
-            signed = self._inbox.manifest(name)
-            self._bytes += len(signed)
-            manifest = open_manifest(signed, f"{name}{MANIFEST}", self._keyring.public_key)
-            if manifest.device != self._device.name:
-                raise ShardError(
-                    Fault.FOREIGN,
-                    f"{name} is meant for {manifest.device}, not for {self._device.name}; see that no two devices "
-                    "share an inbox, and have it sent again",
-                )
+            manifest, signed = self._read_manifest(name)
         except ShardError as error:
             self._refuse(name, error.fault, str(error))
             if error.fault is Fault.UNKNOWN_KEY:
@@ -267,41 +243,77 @@ class _Contact:
         self._announced = max(self._announced, generation)
         return manifest, signed
 
-    def _hold_back(self, generation: int, sequence: int, expected: int) -> None:
+    def _read_manifest(self, name: str) -> tuple[Manifest, bytes]:
+        signed = self._inbox.manifest(name)
+        self._bytes += len(signed)
+        manifest = open_manifest(signed, f"{name}{MANIFEST}", self._keyring.public_key)
+        if manifest.device != self._device.name:
+            raise ShardError(
+                Fault.FOREIGN,
+                f"{name} is meant for {manifest.device}, not for {self._device.name}; see that no two devices share an "
+                "inbox, and have it sent again",
+            )
+        return manifest, signed
+
+    def _take(self, manifest: Manifest, signed: bytes) -> None:
+        """Fetch, verify and store a shard whose turn it is, or refuse it."""
+        self._check_space(manifest)
+        what = f"receiving {manifest.name}, bytes"
+        self._tell(what, 0, manifest.bytes)
+        target = self._received.file(manifest.name)
+        try:
+            if not self._is_fetched(manifest):
+                self._bytes += self._inbox.fetch(manifest, target).sent
+            self._received.rows(manifest)
+        except ShardError as error:
+            if error.fault is not Fault.MALFORMED:
+                target.unlink(missing_ok=True)
+                self._refuse(manifest.name, error.fault, str(error))
+                self._wanted[manifest.generation].add(manifest.sequence)
+                return
+            why = f"{error}; it is kept and not used: the fog node made it so"
+            self._refuse(manifest.name, error.fault, why)
+        self._received = store(self._received, manifest, signed)
+        self._new.append(manifest.name)
+        self._tell(what, manifest.bytes, manifest.bytes)
+
+    def _is_fetched(self, manifest: Manifest) -> bool:
+        """Whether the file stands there already: a process was killed before it could store the manifest."""
+        try:
+            self._received.rows(manifest)
+        except FileNotFoundError:
+            return False
+        except ShardError as error:
+            return error.fault is Fault.MALFORMED
+        return True
+
+    def _hold_back(self, generation: int, sequence: int) -> None:
         """Leave a shard in the inbox whose turn has not come, and ask for those before it that are not there."""
-        opened = self._open(generation, sequence)
-        if opened is None:
-            return
-        name = shard_name(generation, sequence)
+        name, expected = shard_name(generation, sequence), self._next(generation)
         what = f"it waits in the inbox for {shard_name(generation, expected)}, which has to be taken before it"
         self._refuse(name, Fault.OUT_OF_ORDER, f"{name}: {what}")
-        wanted = self._wanted[generation]
         missing = (
             number
             for number in range(expected, sequence)
             if not self._is_stored(generation, number) and shard_name(generation, number) not in self._refused
         )
-        wanted.update(islice(missing, MAX_WANTED))
+        self._wanted[generation].update(islice(missing, MAX_WANTED))
 
     def _compare(self, generation: int, sequence: int) -> None:
         """See that what lies in the inbox under the name of a shard that is stored is that shard."""
         name = shard_name(generation, sequence)
-        stored = self._received.shards[sequence]
         try:
-            signed = self._inbox.manifest(name)
-            self._bytes += len(signed)
-            if signed == self._received.manifest_bytes(name):
-                return
-            manifest = open_manifest(signed, f"{name}{MANIFEST}", self._keyring.public_key)
+            manifest, _ = self._read_manifest(name)
         except ShardError as error:
             if error.fault is not Fault.MISSING:  # otherwise the fog node has just removed it
                 self._refuse(name, error.fault, f"{error}; it was taken before, and stays as it is")
             return
-        if manifest.device != self._device.name or manifest.sha256 != stored.sha256:
+        if manifest.sha256 != self._received.shards[sequence].sha256:
             self._refuse(name, Fault.REPLAYED, f"{name} was taken before, and was another one; it stays as it is")
 
     def _refuse(self, name: str, fault: Fault, reason: str) -> None:
-        self._refused[name] = RefusedShard(name, fault, safe_spelling(reason)[:MAX_REASON])
+        told = reason if name in reason else f"{name}: {reason}"
+        self._refused[name] = RefusedShard(name, fault, safe_spelling(told)[:MAX_REASON])
 
     def _check_space(self, manifest: Manifest) -> None:
         free = shutil.disk_usage(self._received.folder).free

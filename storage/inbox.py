@@ -10,7 +10,7 @@ from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MANIFEST, MAX_MANIFEST_BYTES, Manifest, shard_place
-from storage.transfer import Transfer, fetch, send
+from storage.transfer import LocalFileError, Transfer, fetch, send
 
 
 class InboxError(RuntimeError):
@@ -89,7 +89,7 @@ class Inbox:
         Raises:
             InboxError: the inbox cannot be read; what was fetched is kept, and gone on with the next time.
             ShardError: ``MISSING``, ``TRUNCATED`` or ``EDITED``.
-            OSError: the local file cannot be written.
+            storage.transfer.LocalFileError: the local file cannot be written.
         """
         with self._errors("read"):
             return fetch(self._folder, f"{manifest.name}{DATA}", target, manifest.bytes, manifest.sha256)
@@ -108,7 +108,7 @@ class Inbox:
     def _errors(self, done: str) -> Iterator[None]:
         try:
             yield
-        except ShardError:
+        except (ShardError, LocalFileError):
             raise
         except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
             told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

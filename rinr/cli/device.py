@@ -224,5 +224,7 @@ def _told_errors() -> Iterator[None]:
     except KeyboardInterrupt as stop:
         note("stopped; the same command goes on from here")
         raise typer.Exit(exit_code_of(stop)) from None
+    except typer.Exit:
+        raise
     except (RuntimeError, OSError, ValueError) as error:
         raise fail(str(error)) from None

@@ -1,7 +1,9 @@
 import hashlib
 import io
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -15,7 +17,8 @@ from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
 from rinr.training.detector import Detector
-from rinr.training.train import train
+from rinr.training.evaluate import Precision
+from rinr.training.train import Epoch, train
 from storage.shards.faults import Fault
 
 
@@ -264,3 +267,58 @@ def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
 def test_numbers_out_of_bounds_are_refused_by_name(bench, field, value):
     with pytest.raises(ValueError, match=f"{field} is {value:,}, expected"):
         bench.job(**{field: value})
+
+
+class KilledError(BaseException):
+    """As by SIGKILL: nothing on the way catches it."""
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_same(bench, scenes, monkeypatch, before):
+    for name, quick in {
+        "train": lambda *_: [Epoch(1.0, 0.0, 0.0)],
+        "evaluate": lambda *_: Precision(0.0, 0.0),
+        "draw_curve": lambda *_: b"a picture",
+    }.items():  # it is done some forty times, and what it learns is of no matter here
+        monkeypatch.setattr(job_module, name, quick)
+    shard = bench.deliver(scenes(0, 1))
+    undisturbed = run(bench.job(epochs=1))
+    said = bench.fog.heard()
+    real = Path.replace
+    named = set()
+    for kill_at in range(1, 50):
+        for name in ("received", "model.safetensors", "curve.png", "report.json", "acknowledgement"):
+            path = bench.home / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (bench.folder / "outbox" / "acknowledgement").unlink()
+        bench.fog.again(shard.name)
+        calls = 0
+
+        def dying(path, target, last=kill_at):
+            nonlocal calls
+            calls += 1
+            if calls == last:
+                named.add(Path(target).name)
+                if before:
+                    raise KilledError
+            done = real(path, target)
+            if calls == last:
+                raise KilledError
+            return done
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying)
+            try:
+                run(bench.job(epochs=1))
+            except KilledError:
+                pass
+            else:
+                break
+        report = run(bench.job(epochs=1))
+        assert (report.key, report.model_sha256) == (undisturbed.key, undisturbed.model_sha256)
+        heard = bench.fog.heard()
+        assert (heard.generation, heard.taken, heard.wanted) == (said.generation, said.taken, said.wanted)
+        assert parse_report(heard.report) == report
+        assert [path for path in bench.home.rglob("*.part") if "keys" not in path.parts] == []
+    learned = {"model.safetensors", "curve.png", "report.json"}
+    assert named >= {f"{shard.name}.parquet", f"{shard.name}.manifest", "acknowledgement", *learned}

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import itertools
 import os
 import shutil
 import subprocess
@@ -19,8 +20,10 @@ from device import receiving as receiving_module
 from device.received import look
 from device.receiving import MAX_LOOKED_AT, ContactError, receive
 from rinr import shard as shard_module
-from rinr.codec.frame import pack_frame
+from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.presets import PRESETS
+from rinr.shard import ShardRow
+from storage.folder import Folder
 from storage.inbox import Inbox, InboxError
 from storage.shards import shard_file
 from storage.shards.acknowledgement import PURPOSE as ACKNOWLEDGEMENT
@@ -624,3 +627,30 @@ def test_a_disk_that_runs_full_while_a_shard_is_fetched(fog, monkeypatch):
     assert raised.value.report.taken == 0
     monkeypatch.setattr(os, "pwrite", real)
     assert receive(fog.device).taken == 3
+
+
+def test_after_a_break_at_most_one_block_comes_again(bench, monkeypatch):
+    noise = [ShardRow(f"{n:064x}", EncodedFrame(64, 48, os.urandom(500_000), ())) for n in range(7)]
+    sent = bench.fog.deliver(noise)
+    real, calls, came = Folder.read_block, itertools.count(1), 0
+
+    def breaking(folder, name, start, count):
+        nonlocal came
+        if next(calls) % 2 == 0:
+            raise ConnectionResetError("gone")
+        block = real(folder, name, start, count)
+        came += len(block)
+        return block
+
+    monkeypatch.setattr(Folder, "read_block", breaking)
+    broken = 0
+    while True:
+        try:
+            found = receive(bench.device)
+        except ContactError:
+            broken += 1
+        else:
+            break
+    assert broken >= 3
+    assert found.new == (sent.name,)
+    assert came == sent.bytes, "a block that came is kept"

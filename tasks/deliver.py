@@ -1,28 +1,40 @@
-"""Delivery: shards into inboxes, and the devices' runs that follow from them."""
+"""Delivery: contacts with devices, and the devices' runs that follow from them."""
 
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
 from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_client, get_run_logger, task
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 
-from storage.delivery import deliver
-from storage.fleet import Device
-from storage.inbox import Inbox
-from storage.tables import Delivery
+from storage.delivery import Candidates, DeliveryReport, candidates, deliver, waits
+from storage.fleet import Device, Fleet, Fog
+from storage.inbox import InboxError
+from storage.outbox import OutboxError
+from storage.signing_key import signing_key
 from tasks.encode import encoding_of
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
+from tasks.run_creation import create_run
 from tasks.stores import open_store
+
+DEVICES_AT_ONCE = 8
+"""Contacts at the same time: they wait for networks most of the time."""
 
 # Of a device run that failed, was cancelled or crashed, another one is made when the same is asked for again.
 _ATTEMPTS = 5
 _POLL_SECONDS = 1.0
+
+_reading = Lock()
 
 
 @dataclass(frozen=True)
@@ -51,29 +63,129 @@ class DeviceOutcome:
     failure: str | None
 
 
+class DeliveryError(RuntimeError):
+    """Some devices could not be reached; the message says which, and why."""
+
+
+@dataclass(frozen=True)
+class UnreachedDevice:
+    """A device with which there was no contact.
+
+    Attributes:
+        failure: why, in a sentence.
+    """
+
+    device: str
+    failure: str
+
+
+@task(
+    task_run_name="look who lacks or says something",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=may_succeed_later,
+    cache_policy=NO_CACHE,
+)
+def find_waiting(fleet: Fleet, store: str, preset: str) -> list[Device]:
+    """The devices with which a contact would do anything, or for which something waits; nothing is written.
+
+    One that cannot be looked at counts: the contact with it says what is the matter.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    opened, offered = open_store(store), _offered(store, encoding_of(preset))
+
+    def has_reason(device: Device) -> bool:
+        try:
+            return waits(opened, device, offered, secrets=secrets)
+        except (InboxError, OutboxError, ValueError):
+            return True
+
+    with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
+        found = [device for device, has in zip(fleet.devices, pool.map(has_reason, fleet.devices), strict=True) if has]
+    get_run_logger().info(
+        "%d images in %r; %d of %d devices lack or say something",
+        len(offered), preset, len(found), len(fleet.devices),
+    )  # fmt: skip
+    return found
+
+
+def deliver_to_devices(
+    devices: Sequence[Device], fog: Fog, store: str, preset: str
+) -> tuple[list[DeliveryReport], list[UnreachedDevice]]:
+    """A contact with each device, several at a time, each a task of its own: one that fails holds up no other."""
+    reports, unreached = [], []
+    futures: list[tuple[Device, PrefectFuture[Any]]] = []
+    waiting = list(devices)
+    while waiting or futures:
+        while waiting and len(futures) < DEVICES_AT_ONCE:
+            device = waiting.pop(0)
+            futures.append((device, deliver_to_device.submit(device, fog, store, preset)))
+        device, future = futures.pop(0)
+        future.wait()
+        if future.state.is_completed():
+            reports.append(cast(DeliveryReport, future.result()))
+        else:
+            message = future.state.message or f"its task ended as {future.state.name}"
+            unreached.append(UnreachedDevice(device.name, message))
+    return reports, unreached
+
+
 @task(
     task_run_name="deliver to {device.name}",
     retries=RETRIES,
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=may_succeed_later,
+    cache_policy=NO_CACHE,
 )
-def deliver_to_device(device: Device, store: str, preset: str) -> Delivery | None:
-    """Put the rows that a device lacks into its inbox as one shard; ``None`` where it lacks none."""
-    delivery = deliver(open_store(store), device, encoding_id=encoding_of(preset), secrets=secrets)
-    if delivery is None:
-        get_run_logger().info("%s lacks nothing", device.name)
-    else:
-        get_run_logger().info(
-            "%s: shard %s with %d images, %d bytes", device.name, delivery.shard, delivery.rows, delivery.bytes
+def deliver_to_device(device: Device, fog: Fog, store: str, preset: str) -> DeliveryReport:
+    """Hear what a device has, and put what it lacks into its inbox."""
+    offered = _offered(store, encoding_of(preset))
+    report = deliver(open_store(store), device, offered, signing_key(fog, secrets), secrets=secrets)
+    _log(report)
+    return report
+
+
+def raise_for_unreached(unreached: Sequence[UnreachedDevice]) -> None:
+    """Raise :class:`DeliveryError` where there was no contact with some devices."""
+    if unreached:
+        raise DeliveryError("; ".join(f"{one.device}: {one.failure}" for one in unreached))
+
+
+@task(task_run_name="start the devices' runs", retries=2, retry_delay_seconds=[5, 20], cache_policy=NO_CACHE)
+def start_device_runs(
+    devices: Sequence[Device], reports: Sequence[DeliveryReport], deployment: str, parameters: Mapping[str, Any]
+) -> list[DeviceRun]:
+    """Create the run of each device that has something to train on, on the device's own queue; nobody waits for them.
+
+    They are created one after another: a server on SQLite answers many at once with errors. A device that has had all
+    that lies there, and was asked for the same training, has its run already: the same key finds it.
+
+    Args:
+        devices: among them those of the reports.
+        reports: of the contacts.
+        deployment: full name of the device deployment.
+        parameters: of the device flow, but for the device's name.
+    """
+    by_name = {device.name: device for device in devices}
+    return [
+        start_device_run.fn(
+            by_name[report.device],
+            deployment,
+            by_name[report.device].work_queue,
+            {**parameters, "name": report.device},
+            training_key(report, parameters),
         )
-    return delivery
+        for report in reports
+        if report.training_due
+    ]
 
 
-@task(task_run_name="look into the inbox of {device.name}", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
-def inbox_state(device: Device) -> str | None:
-    """A name for all that lies in a device's inbox, which changes when a shard arrives; ``None`` where it is empty."""
-    shards = Inbox(device.inbox, device.inbox_options, secrets).names()
-    return hashlib.sha256("\n".join(shards).encode()).hexdigest()[:32] if shards else None
+def training_key(report: DeliveryReport, parameters: Mapping[str, Any]) -> str:
+    """What a device's run is for: what was delivered to it, and how it is to train. Nothing new, the same key."""
+    what = [report.device, report.generation, report.sequence, sorted(parameters.items())]
+    return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:32]
 
 
 @task(
@@ -85,8 +197,8 @@ def inbox_state(device: Device) -> str | None:
 def start_device_run(device: Device, deployment: str, queue: str, parameters: Mapping[str, Any], key: str) -> DeviceRun:
     """Create a device's run on the device's own queue, once for a key, and return without waiting for it.
 
-    A server under load answers with an error now and then: the retry asks with the same key and finds the run that
-    the first attempt may have made.
+    A server under load answers with an error now and then: what is tried again asks with the same key, and finds the
+    run that the attempt before may have made.
 
     Args:
         deployment: full name of the device deployment.
@@ -95,17 +207,13 @@ def start_device_run(device: Device, deployment: str, queue: str, parameters: Ma
         key: what the run is for; equal keys give the same run as long as it has not failed.
     """
     for attempt in range(_ATTEMPTS):
-        run = cast(
-            FlowRun,
-            run_deployment(
-                deployment,
-                parameters=dict(parameters),
-                timeout=0,
-                flow_run_name=f"train on {device.name}",
-                tags=[device.name],
-                idempotency_key=f"{key}:{device.name}:{attempt}",
-                work_queue_name=queue,
-            ),
+        run = create_run(
+            deployment,
+            parameters=parameters,
+            name=f"train on {device.name}",
+            tags=[device.name],
+            queue=queue,
+            key=f"{key}:{device.name}:{attempt}",
         )
         if run.state is None or not run.state.is_final() or run.state.is_completed():
             break
@@ -149,3 +257,31 @@ def wait_for_devices(runs: Sequence[DeviceRun], start_seconds: float, total_seco
             if open_runs:
                 time.sleep(_POLL_SECONDS)
     return [outcomes[run.device] for run in runs]
+
+
+def _offered(store: str, encoding_id: str) -> Candidates:
+    """What may be sent: read once a flow run, whichever of its threads asks first."""
+    with _reading:
+        return _read_offered(store, encoding_id, str(flow_run.id))
+
+
+@lru_cache(maxsize=1)
+def _read_offered(store: str, encoding_id: str, run: str) -> Candidates:
+    return candidates(open_store(store), encoding_id)
+
+
+def _log(report: DeliveryReport) -> None:
+    logger, device = get_run_logger(), report.device
+    for shard in report.sent:
+        again = " again" if shard.again else ""
+        logger.info("%s: %s sent%s, %d images, %d bytes", device, shard.name, again, shard.images, shard.bytes)
+    for name in report.acknowledged:
+        logger.info("%s: %s acknowledged", device, name)
+    for name, reason in report.asked:
+        logger.info("%s: %s asked for again: %s", device, name, reason)
+    for one in report.refused:
+        logger.warning("%s: refused %s (%s): %s", device, one.name, one.fault, one.reason)
+    for note in report.notes:
+        logger.warning("%s: %s", device, note)
+    if report.left_out:
+        logger.info("%s: %d images left out for now", device, report.left_out)

@@ -3,7 +3,7 @@
 A TOML file with one table a device, and one for the fog node; every field stands in ``docs/fleet.md``::
 
     [fog]
-    keys = "/etc/rinr/keys"
+    keyring = "/etc/rinr/keys"
 
     [[device]]
     name = "bridge-cam"
@@ -248,11 +248,11 @@ class Fog(_Table):
     """What the fog node needs for itself.
 
     Attributes:
-        keys: local folder of the keyring with which it signs (:mod:`storage.shards.keyring`).
+        keyring: local folder of the keyring with which it signs (:mod:`storage.shards.keyring`).
         signing_key: where the private key that signs stands instead, as PEM; the keyring's active one without it.
     """
 
-    keys: LocalFolder = "keys"
+    keyring: LocalFolder = "keys"  # no model has a field `keys`: dict() takes whatever has one for a mapping
     signing_key: Annotated[Reference, BeforeValidator(_as_reference)] | None = None
 
 
@@ -297,7 +297,7 @@ class Device(_Table):
     silent_after: Annotated[float, Field(gt=0, le=_MAX_SILENCE, allow_inf_nan=False)] = 24.0
 
     @property
-    def keys(self) -> str:
+    def keyring(self) -> str:
         """The folder of its keyring, on the device itself."""
         return f"{self.home.rstrip('/')}/keys"
 
@@ -356,7 +356,7 @@ _EXPECTED: dict[tuple[str, ...], str] = {
 }
 
 _EXPECTED_OF_FOG: dict[tuple[str, ...], str] = {
-    ("keys",): "text: a local folder",
+    ("keyring",): "text: a local folder",
     ("signing_key",): '{ env = "NAME" } or { block = "name" }',
 }
 
@@ -438,7 +438,7 @@ def _fog(table: Any, faults: "_Faults", base: Path) -> Fog:
     except ValidationError as error:
         faults.add_all(("fog",), table, error)
         return Fog()
-    return fog.model_copy(update={"keys": os.path.normpath(base / fog.keys)})
+    return fog.model_copy(update={"keyring": os.path.normpath(base / fog.keyring)})
 
 
 def _devices(tables: Sequence[Mapping[str, Any]], faults: "_Faults", base: Path) -> tuple[Device, ...]:

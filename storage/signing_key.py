@@ -17,4 +17,4 @@ def signing_key(fog: Fog, secrets: Secrets = environment) -> SigningKey:
     """
     if fog.signing_key is not None:
         return SigningKey.from_pem(secrets(fog.signing_key))
-    return Keyring(Path(fog.keys)).signer()
+    return Keyring(Path(fog.keyring)).signer()

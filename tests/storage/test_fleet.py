@@ -29,7 +29,7 @@ TWO = Fleet(
         ),
         Device(name="2", storage='file:///data/"2"', inbox="memory://in", inbox_options={"x": 1}, home="/home\\x"),
     ),
-    fog=Fog(keys="/etc/keys", signing_key=Reference("env", "FOG_KEY")),
+    fog=Fog(keyring="/etc/keys", signing_key=Reference("env", "FOG_KEY")),
 )
 
 
@@ -61,10 +61,10 @@ def test_the_outbox_lies_in_the_inbox_and_has_its_options_unless_said(tmp_path: 
 
 def test_the_keys_of_the_fog_lie_beside_the_file_and_those_of_a_device_in_its_home(tmp_path: Path):
     fleet = load_fleet(write(tmp_path, table()))
-    assert fleet.fog == Fog(keys=f"{tmp_path}/keys")
-    assert fleet.devices[0].keys == f"{tmp_path}/h/keys"
-    fleet = load_fleet(write(tmp_path, '[fog]\nkeys = "k"\nsigning_key = { block = "fog" }\n' + table()))
-    assert fleet.fog == Fog(keys=f"{tmp_path}/k", signing_key=Reference("block", "fog"))
+    assert fleet.fog == Fog(keyring=f"{tmp_path}/keys")
+    assert fleet.devices[0].keyring == f"{tmp_path}/h/keys"
+    fleet = load_fleet(write(tmp_path, '[fog]\nkeyring = "k"\nsigning_key = { block = "fog" }\n' + table()))
+    assert fleet.fog == Fog(keyring=f"{tmp_path}/k", signing_key=Reference("block", "fog"))
 
 
 def test_a_signing_key_in_plain_sight_is_refused_and_not_repeated(tmp_path: Path):
@@ -133,8 +133,8 @@ x = [
         ('device = "a"', "has no `[[device]]` table"),
         ("port = 1\n" + table(), "line 1: `port` is not known"),
         ("fog = 1\n" + table(), "line 1: fog is 1, expected one table `[fog]`"),
-        ("[fog]\nkey = 1\n" + table(), "line 2: fog.key is not known, expected one of keys, signing_key"),
-        ("[fog]\nkeys = 's3://k'\n" + table(), "line 2: fog.keys is 's3://k', expected a local folder"),
+        ("[fog]\nkey = 1\n" + table(), "line 2: fog.key is not known, expected one of keyring, signing_key"),
+        ("[fog]\nkeyring = 's3://k'\n" + table(), "line 2: fog.keyring is 's3://k', expected a local folder"),
         ("[fog]\nsigning_key = { env = 'a b' }\n" + table(), "line 2: fog.signing_key is a table of env, expected { e"),
         (table(receives="1"), "line 6: device[0].receives is 1, expected a table with `labels`, `neighbours`"),
         (table(receives="{ label = 'a' }"), "line 6: device[0].receives.label is not known, expected one of labels,"),
@@ -327,3 +327,9 @@ def test_lines_of_everything_in_a_file():
         ("t", 1, "u", 1): 17, ("t", 1, "u", 1, "quo.ted"): 18, ("t", 1, "missing"): 12, ("nothing",): None,
     }  # fmt: skip
     assert {path: lines.line_of(path) for path in expected} == expected
+
+
+def test_a_fleet_is_taken_apart_as_prefect_does_with_what_a_task_is_given(tmp_path: Path):
+    fleet = load_fleet(write(tmp_path, table()))
+    for model in (fleet, fleet.fog, *fleet.devices):
+        assert set(dict(model)) == set(type(model).model_fields)

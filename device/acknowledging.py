@@ -105,7 +105,7 @@ def _read(device: Device, name: str) -> Acknowledgement | None:
 
 def _signer(device: Device) -> SigningKey | None:
     """The device's own key; ``None`` where it has none and none is expected of it."""
-    keyring = Keyring(Path(device.keys))
+    keyring = Keyring(Path(device.keyring))
     if device.public_key is None and not any(entry.status is Status.ACTIVE for entry in keyring.entries()):
         return None
     key = keyring.signer()

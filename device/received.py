@@ -75,7 +75,7 @@ def look(device: Device) -> Received:
     numbers = sorted(_numbers(folder))
     # The newest counts by its name: manifests come to stand here only after they were verified.
     generation, last, _ = numbers[-1] if numbers else (0, 0, folder)
-    keyring = Keyring(Path(device.keys))
+    keyring = Keyring(Path(device.keyring))
     shards, unknown = {}, set()
     for own, sequence, path in numbers:
         if own == generation:

@@ -134,7 +134,7 @@ class _Contact:
     def __init__(self, device: Device, secrets: Secrets, received: Received, progress: Progress | None) -> None:
         self._device = device
         self._inbox = Inbox(device.inbox, device.inbox_options, secrets)
-        self._keyring = Keyring(Path(device.keys))
+        self._keyring = Keyring(Path(device.keyring))
         self._received = received
         self._tell = progress or (lambda what, done, total: None)
         self._new: list[str] = []

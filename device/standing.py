@@ -65,7 +65,7 @@ def standing(device: Device) -> DeviceStanding:
         shards=len(manifests),
         images=len({image_id for manifest in manifests for image_id in manifest.image_ids}),
         bytes=sum(manifest.bytes for manifest in manifests),
-        keys=tuple(Keyring(Path(device.keys)).entries()),
+        keys=tuple(Keyring(Path(device.keyring)).entries()),
         told_at=told.created_at if told else None,
         wanted=told.wanted if told else (),
         refused=told.refused if told else (),

@@ -205,8 +205,8 @@ def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
     from storage.fleet import Device, Fleet, Fog, fleet_toml
     from storage.shards.keyring import Keyring
 
-    fog = Fog(keys=str(folder / "keys"))
-    signs = Keyring(Path(fog.keys)).new("fog").text
+    fog = Fog(keyring=str(folder / "keys"))
+    signs = Keyring(Path(fog.keyring)).new("fog").text
     fleet = []
     for device in planned:
         place = folder / "devices" / device.name
@@ -220,7 +220,7 @@ def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
             outbox=str(place / "outbox"),
             home=str(place / "home"),
         )
-        keyring = Keyring(Path(made.keys))
+        keyring = Keyring(Path(made.keyring))
         keyring.trust(signs, "fog")
         fleet.append(made.model_copy(update={"public_key": keyring.new(device.name).text}))
         chosen = f"{len(device.files)} JPEGs"

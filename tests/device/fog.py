@@ -38,7 +38,7 @@ class Fog:
     def beside(cls, device: Device, folder: Path) -> "Fog":
         """A new fog node whose key the device trusts."""
         keyring = Keyring(folder)
-        Keyring(Path(device.keys)).trust(keyring.new().text, "fog")
+        Keyring(Path(device.keyring)).trust(keyring.new().text, "fog")
         return cls(device, keyring)
 
     @property

@@ -108,7 +108,7 @@ def test_a_full_disk_does_not_silence_the_device(bench, device, monkeypatch):
 
 
 def test_with_a_key_of_its_own_it_signs(device):
-    own = Keyring(Path(device.keys)).new()
+    own = Keyring(Path(device.keyring)).new()
     acknowledge(device, FOUND)
     data = Outbox(device.outbox).read_acknowledgement()
     known = device.model_copy(update={"public_key": own.text})
@@ -118,7 +118,7 @@ def test_with_a_key_of_its_own_it_signs(device):
 
 
 def test_a_key_that_the_fleet_file_does_not_have_is_said(device):
-    keyring = Keyring(Path(device.keys))
+    keyring = Keyring(Path(device.keyring))
     expected = keyring.new()
     known = device.model_copy(update={"public_key": expected.text})
     acknowledge(known, FOUND)

@@ -19,7 +19,7 @@ def test_its_fleet_file_is_one():
     (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (device,) = parse_fleet(text.encode(), "fleet.toml", Path("/")).devices
     assert PublicKey.from_text(device.public_key)
-    assert device.keys == "/var/lib/rinr/keys"
+    assert device.keyring == "/var/lib/rinr/keys"
 
 
 def test_its_commands_and_options_exist():

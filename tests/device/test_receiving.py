@@ -119,7 +119,7 @@ def signed_by_a_stranger(fog: Fog) -> None:
 
 
 def signed_with_a_revoked_key(fog: Fog) -> None:
-    keyring = Keyring(Path(fog.device.keys))
+    keyring = Keyring(Path(fog.device.keyring))
     old = SigningKey.new()
     keyring.trust(old.public.text)
     keyring.revoke(old.public.id)
@@ -289,7 +289,7 @@ def test_what_was_taken_stays_as_it_is_whatever_comes_under_its_name(fog, tamper
 def test_a_shard_signed_anew_with_another_key_is_the_same_shard(fog):
     receive(fog.device)
     rotated = fog.keyring.rotate()
-    Keyring(Path(fog.device.keys)).trust(rotated.text)
+    Keyring(Path(fog.device.keyring)).trust(rotated.text)
     fog.inbox.put(TWO, *fog.shard(rows_of(2), 2)[1:])
     found = receive(fog.device)
     assert (found.taken, found.new, found.refused) == (3, (), ())
@@ -387,7 +387,7 @@ def test_a_wiped_device_takes_all_again_or_says_what_it_lacks(fog):
 
 def test_what_a_key_signed_that_was_revoked_since_counts_no_more(fog):
     receive(fog.device)
-    keyring = Keyring(Path(fog.device.keys))
+    keyring = Keyring(Path(fog.device.keyring))
     (entry,) = keyring.entries()
     keyring.revoke(entry.id)
     found = receive(fog.device)
@@ -402,7 +402,7 @@ def test_what_a_key_signed_that_was_revoked_since_counts_no_more(fog):
 
 def test_a_lost_keyring_is_said_and_nothing_is_fetched_twice_for_it(fog):
     receive(fog.device)
-    keys = Path(fog.device.keys)
+    keys = Path(fog.device.keyring)
     kept = (keys / "keyring.json").read_bytes()
     (keys / "keyring.json").unlink()
     found = receive(fog.device)

@@ -35,7 +35,7 @@ sys.meta_path.insert(0, Bar())
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     bench = Bench(tmp_path, INSTANT)
-    key = Keyring(Path(bench.device.keys)).new("cam-b")
+    key = Keyring(Path(bench.device.keyring)).new("cam-b")
     device = bench.device.model_copy(update={"public_key": key.text})
     (tmp_path / "fleet.toml").write_text(fleet_toml(Fleet(devices=(device,))))
     bench.__dict__["device"] = device

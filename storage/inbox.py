@@ -100,9 +100,9 @@ class Inbox:
         Raises:
             InboxError: the inbox cannot be written.
         """
+        files = [f"{_checked(name)}{ending}" for name in names for ending in (MANIFEST, DATA)]
         with self._errors("written"):
-            for name in names:
-                self._folder.delete([f"{_checked(name)}{MANIFEST}", f"{name}{DATA}"])
+            self._folder.delete(files)
 
     @contextmanager
     def _errors(self, done: str) -> Iterator[None]:

@@ -52,7 +52,8 @@ def list_keys(keys: Folder = DEFAULT, as_json: AsJson = False) -> None:
         print(json.dumps([_record(entry) for entry in entries], indent=1))
         return
     if not entries:
-        out.print(f"no keys in {escaped(str(keys))}; make one with: rinr keys new, or trust one: rinr keys trust KEY")
+        sentence = f"no keys in {keys}; make one with: rinr keys new, or trust one: rinr keys trust KEY"
+        out.print(escaped(sentence), soft_wrap=True)
     for entry in entries:
         line = f"{entry.id}  {entry.status:8} {entry.added_at:%Y-%m-%d %H:%M}  {entry.key.text}  {entry.label}"
         out.print(escaped(line.rstrip()), soft_wrap=True)
@@ -84,7 +85,9 @@ def trust(
     """
     with _keyring(keys) as keyring:
         entry = _entry(keyring, keyring.trust(key, label).id)
-        _show(entry, as_json, f"{entry.id} is trusted in {keys}" if entry.status == "trusted" else f"{entry.id} is own")
+        is_own = entry.status != "trusted"
+        sentence = f"is a key of {keys} itself ({entry.status})" if is_own else f"is trusted in {keys}"
+        _show(entry, as_json, f"{entry.id} {sentence}")
 
 
 @app.command()

@@ -129,7 +129,9 @@ class SigningKey:
 
 
 Trusted = Callable[[str], PublicKey]
-"""Gives the trusted key of an id, or raises :class:`ShardError` with ``UNKNOWN_KEY`` or ``REVOKED_KEY``."""
+"""Gives the trusted key of an id, or raises :class:`ShardError` with ``UNKNOWN_KEY`` or ``REVOKED_KEY``.
+
+Its message goes on after "<file> is ": "signed by the key ..., which was revoked"."""
 
 
 def signed(document: bytes, purpose: str, key: SigningKey) -> bytes:
@@ -157,7 +159,11 @@ def opened(data: bytes, purpose: str, trusted: Trusted, name: str) -> bytes:
         ShardError: ``UNSIGNED``, ``UNKNOWN_KEY``, ``REVOKED_KEY`` or ``EDITED``.
     """
     document, key_id, signature = _parts(data, name)
-    if not trusted(key_id).verifies(signature, _signed_bytes(document, purpose)):
+    try:
+        key = trusted(key_id)
+    except ShardError as error:
+        raise ShardError(error.fault, f"{name} is {error}") from None
+    if not key.verifies(signature, _signed_bytes(document, purpose)):
         raise ShardError(
             Fault.EDITED, f"{name} is not as the key {key_id} signed it: it was edited or damaged; have it sent again"
         )

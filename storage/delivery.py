@@ -357,7 +357,8 @@ class _Contact:
         added = self.write([self.log.event(sequence, "planned", **values)])
         planned = self.log.shards.get(sequence)
         if added and planned and planned.sha256 == built.sha256:
-            self._put(planned, built)
+            if planned.sent_at is None:  # else another contact was so kind
+                self._put(planned, built)
             return True
         self.there = self.inbox.names()
         self.finish()

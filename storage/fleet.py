@@ -29,6 +29,7 @@ from pydantic_core import PydanticCustomError
 from rinr.folders import LABELS_FILE
 from storage.credentials import Reference, reference_of
 from storage.places.device_paths import path_fault, safe_spelling
+from storage.shards.faults import KeyringError
 from storage.toml_lines import TomlLines, toml_lines
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -171,6 +172,16 @@ def _as_reference(value: Any) -> Any:
         raise _wrong(expected) from None
 
 
+def _checked_key(value: str) -> str:
+    from storage.shards.signing import PublicKey  # needs a package that a fleet without keys can do without
+
+    try:
+        PublicKey.from_text(value)
+    except KeyringError:
+        raise _wrong(_EXPECTED["public_key",]) from None
+    return value
+
+
 Line = Annotated[str, AfterValidator(_checked_line)]
 Url = Annotated[str, AfterValidator(_checked_url), AfterValidator(_checked_line)]
 LocalFolder = Annotated[str, AfterValidator(_checked_line), AfterValidator(_checked_folder)]
@@ -290,7 +301,7 @@ class Device(_Table):
     receives: Receives = Receives()
     work_queue: Line = ""
     home: LocalFolder
-    public_key: Line | None = None
+    public_key: Annotated[Line, AfterValidator(_checked_key)] | None = None
     after: Literal["keep", "move", "delete"] = "keep"
     limit: Annotated[int, Field(ge=1, le=2**53)] | None = None
     settle: Annotated[float, Field(ge=0, le=_MAX_SETTLE, allow_inf_nan=False)] = 10.0
@@ -335,7 +346,7 @@ _EXPECTED: dict[tuple[str, ...], str] = {
     ("inbox",): "text: an fsspec URL or a folder",
     ("home",): "text: a local folder",
     ("work_queue",): "text: the name of a work queue",
-    ("public_key",): "text: the device's public key",
+    ("public_key",): "text: the device's public key, as `rinr keys list` on the device shows it",
     ("after",): '"keep", "move" or "delete"',
     ("limit",): "a whole number, 1 or more",
     ("settle",): f"seconds, 0 to {_MAX_SETTLE:,.0f}",

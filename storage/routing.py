@@ -10,7 +10,7 @@ from storage.candidates import ROW_BYTES, Candidates, Places, microseconds
 from storage.fleet import Device
 from storage.tables import now
 
-SHARD_BYTES = 2_000
+SHARD_BYTES = 1_000
 """What a shard costs beside its rows: the ends of its file, and the fields and the signature of its manifest."""
 
 

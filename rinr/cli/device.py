@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rinr.cli.console import SOME_REFUSED, changing_bar, escaped, exit_code_of, fail, note, out, stoppable
+from rinr.cli.device_fog import reset, standing
 from rinr.cli.fleet import secrets_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="A device's own work: receive, verify, train, acknowledge; and how devices stand.", no_args_is_help=True
 )
+
+app.command()(reset)
+app.command()(standing)
 
 DeviceName = Annotated[str, typer.Argument(metavar="NAME", help="The device, as the fleet file has it.")]
 FleetPath = Annotated[Path, typer.Option("--fleet", help="The fleet file.", envvar="RINR_FLEET")]
@@ -66,9 +70,9 @@ def status(name: DeviceName, fleet: FleetPath = Path("fleet.toml"), as_json: AsJ
     Exit codes: 0 shown; 1 failed; 2 wrong usage.
     """
     with _told_errors():
-        from device.standing import standing
+        from device.standing import standing as standing_of
 
-        found = standing(_device(name, fleet))
+        found = standing_of(_device(name, fleet))
         if as_json:
             print(json.dumps(_record(found), indent=1))
             return

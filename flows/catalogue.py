@@ -1,14 +1,43 @@
-"""Every deployment, work pool and queue by name, in one place; ``prefect.yaml`` is tested against it."""
+"""Every deployment, work pool, queue and schedule by name, in one place; ``prefect.yaml`` is tested against it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from storage.fleet import Device
 
 FOG_POOL = "fog"
-"""The work pool of the fog node: ingest, encode, deliver, pipeline and maintain."""
+"""The work pool of the fog node: all flows but the devices'."""
 
 DEVICE_POOL = "devices"
 """The work pool of all devices; each device's worker reads the queue that has the device's name."""
+
+STAGES_QUEUE = "stages"
+"""The fog pool's queue for what moves images."""
+
+UPKEEP_QUEUE = "upkeep"
+"""The fog pool's queue for maintenance: a worker of its own, or a lower priority, can be given to it."""
+
+UNNAMED_QUEUE = "no-device"
+"""The device pool's queue for runs that name no device's queue: no worker reads it, and the page shows them waiting."""
+
+TAG = "residual-inr"
+"""The tag of all deployments and runs."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a deployment runs by itself.
+
+    Attributes:
+        slug: names the schedule within its deployment.
+        cron: minute, hour, day, month, weekday, in UTC.
+        parameters: of these runs, where they differ from the deployment's.
+    """
+
+    slug: str
+    cron: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -18,12 +47,20 @@ class Deployment:
     Attributes:
         flow: name of the flow, of its module in this package, and of its deployment.
         pool: the work pool whose workers run it.
-        scheduled: whether it also runs by itself.
+        queue: of that pool.
+        places: parameters that the deployment fills in from the environment: ``fleet``, ``store``.
+        at_once: runs at the same time at most; ``None`` leaves it to the workers.
+        collision: what becomes of a run too many: it waits (``ENQUEUE``) or is cancelled (``CANCEL_NEW``).
+        schedules: when it runs by itself.
     """
 
     flow: str
     pool: str
-    scheduled: bool = False
+    queue: str
+    places: tuple[str, ...]
+    at_once: int | None = None
+    collision: Literal["ENQUEUE", "CANCEL_NEW"] | None = None
+    schedules: tuple[Schedule, ...] = ()
 
     @property
     def entrypoint(self) -> str:
@@ -35,13 +72,40 @@ class Deployment:
         """``flow/deployment``, as Prefect's commands take it."""
         return f"{self.flow}/{self.flow}"
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Of the deployment and of its runs."""
+        return TAG, "device" if self.pool == DEVICE_POOL else "fog"
 
-INGEST = Deployment("ingest", FOG_POOL, scheduled=True)
-ENCODE = Deployment("encode", FOG_POOL)
-DELIVER = Deployment("deliver", FOG_POOL)
-DEVICE = Deployment("device", DEVICE_POOL)
-PIPELINE = Deployment("pipeline", FOG_POOL)
-MAINTAIN = Deployment("maintain", FOG_POOL, scheduled=True)
+    @property
+    def scheduled(self) -> bool:
+        """Whether it also runs by itself."""
+        return bool(self.schedules)
+
+
+INGEST = Deployment("ingest", FOG_POOL, STAGES_QUEUE, ("fleet", "store"), 1, "ENQUEUE")
+ENCODE = Deployment("encode", FOG_POOL, STAGES_QUEUE, ("fleet", "store"), 1, "ENQUEUE")
+DELIVER = Deployment("deliver", FOG_POOL, STAGES_QUEUE, ("fleet", "store"), 1, "ENQUEUE")
+
+# All devices share it, each with a queue and a worker of its own that does one run at a time.
+DEVICE = Deployment("device", DEVICE_POOL, UNNAMED_QUEUE, ("fleet",))
+
+# Two: one that somebody started may wait for the devices for an hour, and the schedule goes on meanwhile. Their stages
+# take turns, so that nothing is done twice.
+PIPELINE = Deployment(
+    "pipeline",
+    FOG_POOL,
+    STAGES_QUEUE,
+    ("fleet", "store"),
+    2,
+    "ENQUEUE",
+    (Schedule("every-quarter-of-an-hour", "*/15 * * * *", {"patience": 0}),),
+)
+
+# A second run would find nothing to do, so that it need not wait.
+MAINTAIN = Deployment(
+    "maintain", FOG_POOL, UPKEEP_QUEUE, ("store",), 1, "CANCEL_NEW", (Schedule("hourly", "40 * * * *"),)
+)
 
 DEPLOYMENTS = (INGEST, ENCODE, DELIVER, DEVICE, PIPELINE, MAINTAIN)
 

@@ -9,10 +9,13 @@ from tasks.deliver import (
     deliver_to_devices,
     find_waiting,
     raise_for_unreached,
+    spoken,
     start_device_runs,
 )
+from tasks.ending import ended
 from tasks.fleet import read_fleet
 from tasks.report import publish_deliveries
+from tasks.turns import turn
 
 
 @flow(name="deliver")
@@ -29,12 +32,12 @@ def deliver(
     The runs are created here one after another, each on its device's own queue, and not waited for.
     """
     described = read_fleet(fleet)
-    devices = find_waiting(described, store, preset)
-    if not devices:
-        return []
-    reports, unreached = deliver_to_devices(devices, described.fog, store, preset)
-    publish_deliveries(reports)
     training = {"fleet": fleet, "epochs": epochs, "seed": seed, "accelerator": accelerator}
-    runs = start_device_runs(devices, reports, DEVICE.full_name, training)
+    with turn("deliver", store):
+        devices = find_waiting(described, store, preset, training)
+        reports, unreached = deliver_to_devices(devices, described.fog, store, preset)
+        runs = start_device_runs(described, store, reports, DEVICE.full_name, training)
+    if any(not report.idle for report in reports):
+        publish_deliveries(reports)
     raise_for_unreached(unreached)
-    return runs
+    return ended(runs, spoken(reports))

@@ -1,19 +1,31 @@
 """The flow `encode`: fit what the store lacks on a Dask cluster, and commit it batch by batch."""
 
 from collections.abc import Sequence
+from itertools import count
+from typing import Any
 
 from prefect import flow
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture
 
-from flows.parameters import BatchSize, FleetFile, PresetName, Scheduler, StoreUrl, TorchDevice, Workers
-from storage.fleet import Fleet
+from flows.parameters import BatchSize, Cluster, FleetFile, PresetName, StoreUrl, TorchDevice
 from storage.tables import Pending
-from tasks.batches import batch_size, split
-from tasks.cluster import Cluster
-from tasks.encode import commit_batch, encode_batch, find_missing, sweep_landing
+from tasks.batches import BATCHES_A_WORKER
+from tasks.cluster import ask_workers, task_runner
+from tasks.cluster_settings import ClusterSettings
+from tasks.encode import (
+    commit_batch,
+    count_missing,
+    devices_of,
+    encode_batch,
+    find_missing,
+    missing_batches,
+    sweep_landing,
+)
 from tasks.fleet import read_fleet
+from tasks.in_flight import in_flight
 from tasks.progress import Progress
 from tasks.report import publish_store
+from tasks.turns import turn
 
 
 # A lost scheduler fails the run within a second, and nothing below the run can mend it: hence the retry.
@@ -23,47 +35,39 @@ def encode(
     store: StoreUrl,
     preset: PresetName = "balanced",
     batch: BatchSize = 0,
-    workers: Workers = 0,
-    scheduler: Scheduler = "",
+    cluster: Cluster = ClusterSettings(),  # noqa: B008  (frozen)
     accelerator: TorchDevice = "auto",
 ) -> int:
     """Encode the images that the store lacks in this preset, and commit them batch by batch; returns rows added.
 
     What an interrupted run has committed is not encoded again.
     """
-    devices = read_fleet(fleet)
-    missing = find_missing(store, preset)
     added = 0
-    if missing:  # a cluster costs seconds to start, so none is started for nothing
-        cluster = Cluster(workers=workers, address=scheduler)
-        batches = split(missing, batch_size(len(missing), cluster.size, batch))
-        fit = fit_batches.with_options(task_runner=cluster.task_runner())
-        added = fit(batches, preset, store, devices, cluster.torch_threads, accelerator)
-    sweep_landing(store, preset)
+    with turn("encode", store):
+        if find_missing(store, preset, limit=1):  # a cluster costs seconds to start, so none is started for nothing
+            fit = fit_missing.with_options(task_runner=task_runner(cluster, accelerator))
+            added = fit(fleet, store, preset, batch, accelerator)
+        sweep_landing(store, preset)
     publish_store(store, preset)
     return added
 
 
+# What this flow is called with travels with every batch.
 @flow(name="fit", validate_parameters=False)
-def fit_batches(
-    batches: Sequence[Sequence[Pending]], preset: str, store: str, fleet: Fleet, torch_threads: int, accelerator: str
-) -> int:
-    """Encode batches on the workers of this flow's task runner, committing each as it comes back."""
-    progress = Progress("encode-progress", "images encoded", sum(map(len, batches)))
-    futures = [
-        encode_batch.submit(number, batch, preset, store, fleet, torch_threads, accelerator)
-        for number, batch in enumerate(batches, start=1)
-    ]
-    sizes = dict(zip(futures, map(len, batches), strict=True))
+def fit_missing(fleet: str, store: str, preset: str, batch: int, accelerator: str) -> int:
+    """Encode what is missing on the workers of this flow's task runner, committing each batch as it comes back."""
+    devices = read_fleet(fleet)
+    workers = ask_workers(accelerator)
+    progress = Progress("encode-progress", "images encoded", count_missing(store, preset))
+    numbers = count(1)
+
+    def submit(images: Sequence[Pending]) -> PrefectFuture[Any]:
+        with workers.submitting():
+            return encode_batch.submit(next(numbers), images, preset, store, devices_of(images, devices), accelerator)
+
     added = 0
-    failed = []
-    for future in as_completed(futures):
-        future.wait()
-        if future.state.is_completed():
-            added += commit_batch(store, future.result())
-            progress.advance(sizes[future])
-        else:
-            failed.append(future)
-    for future in failed:
-        future.result()  # raises: the other batches are committed by now
+    batches = missing_batches(store, preset, workers.fits, batch)
+    for encoded in in_flight(submit, batches, most=BATCHES_A_WORKER * workers.fits):
+        added += commit_batch(store, encoded)
+        progress.advance(encoded.size)
     return added

@@ -8,9 +8,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.parameters import FleetFile, Limit, StoreUrl
 from storage.ingestion import IngestReport
+from tasks.ending import ended
 from tasks.fleet import read_fleet
-from tasks.ingest import ingest_device
-from tasks.report import publish_ingest
+from tasks.ingest import gather_ingested, ingest_device
+from tasks.publish_ingest import publish_ingest
+from tasks.turns import turn
 
 DEVICES_AT_ONCE = 8
 """Devices that are read at the same time: one that is slow or away does not hold up the others."""
@@ -27,11 +29,12 @@ def ingest(fleet: FleetFile, store: StoreUrl, limit: Limit = None) -> list[Inges
     does not stop the others, and fails the run at its end; what it has is taken in a later run, oldest first, at most
     the limit in each.
     """
-    futures = [ingest_device.submit(device, store, limit) for device in read_fleet(fleet).devices]
-    wait(futures)
-    states = [future.state for future in futures]
-    reports = [state.result() for state in states if state.is_completed()]
-    publish_ingest(reports)
-    for state in states:
-        state.result()  # raises what kept a device from being read
-    return reports
+    devices = read_fleet(fleet).devices
+    with turn("ingest", store):
+        futures = [ingest_device.submit(device, store, limit) for device in devices]
+        wait(futures)
+    ingested = gather_ingested(devices, [future.state for future in futures])
+    if ingested.changed:
+        publish_ingest(ingested, store)
+    ingested.raise_for_failures()
+    return ended(list(ingested.reports), ingested.sentence)

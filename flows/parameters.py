@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.batches import LARGEST, LARGEST_AUTOMATIC
+from tasks.cluster_settings import ClusterSettings
 
 
 def _field(title: str, description: str, **bounds: Any) -> Any:
@@ -92,23 +93,12 @@ BatchSize = Annotated[
     ),
 ]
 
-Workers = Annotated[
-    int,
+Cluster = Annotated[
+    ClusterSettings,
     _field(
-        ge=0,
-        le=1024,
-        title="Dask workers",
-        description="Processes to encode with on the machine of the fog worker, 1 to 1024. 0 starts one a core. Where "
-        "a scheduler is given, its workers are used, and this number only says how finely the work is split.",
-    ),
-]
-
-Scheduler = Annotated[
-    str,
-    _field(
-        title="Dask scheduler",
-        description="Address of a Dask scheduler that is up already, for example `tcp://10.0.0.5:8786`. Empty starts "
-        "workers on this machine for the time of the run.",
+        title="Dask cluster",
+        description="Where to encode, chosen in one way: as it is, on this machine with one process a core or GPU; at "
+        "the address of a scheduler that is up already; or on a cluster that a class starts for the time of the run.",
     ),
 ]
 
@@ -144,11 +134,12 @@ TorchDevice = Annotated[
 Patience = Annotated[
     float,
     _field(
-        gt=0,
+        ge=0,
         le=7 * 24 * 60,
-        title="Patience in minutes",
-        description="How many minutes the devices may take to train before the run counts as failed, more than 0 and "
-        "at most 10080 (a week). A device whose run has not started after a tenth of it counts as away.",
+        title="Wait for the devices, minutes",
+        description="How many minutes the devices may take to train before the run counts as failed, at most 10080 (a "
+        "week). A device whose run has not started after a tenth of it counts as away. 0 does not wait: the devices "
+        "train when they are there, and their own runs say how it went. Scheduled runs have 0.",
     ),
 ]
 

@@ -11,7 +11,7 @@ one's claim adds no row, and it looks again. After a kill the same rows make the
 stands in ``docs/delivery.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,7 +97,7 @@ class DeliveryReport:
         left_out: images that it may have and that found no room now.
         notes: what was refused of the device's message, and what else is worth knowing, in sentences.
         standing: how the device stands after the contact.
-        training_due: shards lie there, and the device has not yet reported a training on all of them.
+        trained: the report of the device's training on all that was sent to it; ``None`` where it sent none yet.
     """
 
     device: str
@@ -110,7 +110,12 @@ class DeliveryReport:
     left_out: int
     notes: tuple[str, ...]
     standing: Standing
-    training_due: bool
+    trained: bytes | None
+
+    @property
+    def training_due(self) -> bool:
+        """Whether anything was sent that the device has not reported a training on."""
+        return self.sequence > 0 and self.trained is None
 
     @property
     def images(self) -> int:
@@ -152,8 +157,22 @@ def deliver(
     return contact.report()
 
 
-def waits(store: Store, device: Device, candidates: Candidates, *, secrets: Secrets = environment) -> bool:
-    """Whether :func:`deliver` would do anything, or shards wait that the device has not stored. Nothing is changed.
+def waits(
+    store: Store,
+    device: Device,
+    candidates: Candidates,
+    *,
+    secrets: Secrets = environment,
+    trained: Callable[[bytes], bool] = bool,
+) -> bool:
+    """Whether :func:`deliver` would do anything, or the device has yet to store or to train. Nothing is changed.
+
+    Args:
+        store: where images and deliveries stand.
+        device: the device.
+        candidates: what may be sent.
+        secrets: gives the secrets that the outbox's options refer to.
+        trained: whether a report is of a training as it is wanted; any is without it.
 
     Raises:
         StoreError: the store cannot be read.
@@ -164,7 +183,10 @@ def waits(store: Store, device: Device, candidates: Candidates, *, secrets: Secr
         return True
     said, notes = _acknowledgement(device, secrets)
     news = news_of(log, said) if said else None
-    if notes or (news and (news.events or news.notes)) or _training_due(log, said if news and news.believed else None):
+    if notes or (news and (news.events or news.notes)):
+        return True
+    report = _trained(log, said if news and news.believed else None)
+    if log.sent and (report is None or not trained(report)):
         return True
     return bool(len(choose(candidates, device, _delivered(store, log, candidates)).rows))
 
@@ -261,7 +283,7 @@ class _Contact:
             left_out=self.left_out,
             notes=tuple(self.notes),
             standing=standing(self.log, self.device),
-            training_due=_training_due(self.log, self.said),
+            trained=_trained(self.log, self.said),
         )
 
     def write(self, events: Sequence[Delivery]) -> int:
@@ -406,10 +428,10 @@ def _acknowledgement(device: Device, secrets: Secrets) -> tuple[Acknowledgement 
         return None, [f"its acknowledgement is refused: {safe_spelling(str(error))}"]
 
 
-def _training_due(log: DeviceLog, said: Acknowledgement | None) -> bool:
-    if said is None or said.report is None:
-        return log.sent > 0
-    return log.sent > 0 and (said.generation, said.taken) < (log.generation, log.sent)
+def _trained(log: DeviceLog, said: Acknowledgement | None) -> bytes | None:
+    """The report of a training on all that was sent, as the device has it."""
+    is_of_all = said is not None and (said.generation, said.taken) >= (log.generation, log.sent)
+    return said.report if said is not None and is_of_all else None
 
 
 def _values(built: BuiltShard, size: int) -> dict[str, Any]:

@@ -144,6 +144,7 @@ class Standing:
     """How a device stands with its deliveries, in its present generation.
 
     Attributes:
+        sequence: of the last shard that was sent; 0 without one.
         shards_planned: of which no file may be in the inbox yet.
         shards_sent: put into the inbox, acknowledged or not.
         shards_acknowledged: the device has verified and stored them.
@@ -160,6 +161,7 @@ class Standing:
 
     device: str
     generation: int
+    sequence: int
     shards_planned: int
     shards_sent: int
     shards_acknowledged: int
@@ -312,6 +314,7 @@ def standing(log: DeviceLog, device: Device | None = None, at: datetime | None =
     return Standing(
         device=log.device,
         generation=log.generation,
+        sequence=log.sent,
         shards_planned=len(shards),
         shards_sent=len(sent),
         shards_acknowledged=len(taken),

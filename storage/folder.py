@@ -173,6 +173,12 @@ class Folder:
             return []
         return sorted(name for name in names if name and not name.startswith("."))
 
+    def parts(self, name: str) -> list[str]:
+        """Names of what transfers of a file left unfinished in the folder; for local folders and SFTP alone."""
+        entries = self.file_system.ls(self.root, detail=False, **self._limits)
+        names = [entry.rsplit("/", 1)[-1] for entry in entries]
+        return sorted(found for found in names if found.startswith(f".{name}.") and found.endswith(".part"))
+
     def tree(self, wanted: Callable[[str], bool]) -> Tree:
         """The wanted files in the folder and below, as :func:`storage.places.trees.tree` gives them."""
         return tree(self._opened, wanted)

@@ -15,7 +15,7 @@ from storage.devices import DeviceFile, DeviceStorage
 from storage.fleet import Device
 from storage.intake.device_labels import PictureLabels
 from storage.intake.originals import Retired, retire
-from storage.intake.relabelling import Relabelled, relabel
+from storage.intake.relabelling import Relabelled, may_relabel, relabel
 from storage.intake.survey import Survey, survey
 from storage.intake.taking import Taker, take_all
 from storage.intake.tally import Tally
@@ -24,7 +24,7 @@ from storage.intake.working_frames import read_frame
 from storage.landing import Landing
 from storage.store import Store, StoreError
 
-__all__ = ["IngestReport", "ingest", "read_frame"]
+__all__ = ["IngestReport", "has_news", "ingest", "read_frame"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class IngestReport:
         left: files that are being written or could not be read.
         backlog: files that were not looked at for the limit of the run.
         retired: originals that were moved or deleted on the device.
+        bytes: of the new files' pictures.
     """
 
     device: str
@@ -55,6 +56,27 @@ class IngestReport:
     left: int = 0
     backlog: int = 0
     retired: int = 0
+    bytes: int = 0
+
+
+def has_news(device: Device, store: Store, *, secrets: Secrets = environment) -> bool:
+    """Whether :func:`ingest` may have anything to do, judged by the listing alone: no file is read, nothing written.
+
+    It says no only where ``ingest`` would do nothing; files that wait for something are news each time.
+
+    Args:
+        device: where to look.
+        store: what is known; it need not exist.
+        secrets: gives the secrets that the device's options refer to.
+
+    Raises:
+        DeviceError: the device's storage does not exist or cannot be listed.
+        StoreError: the store cannot be read.
+    """
+    storage = DeviceStorage(device, secrets)
+    seen = survey(storage, storage.list(), store)
+    retires = device.after != "keep" and bool(seen.same.any())
+    return bool(seen.fresh) or retires or may_relabel(seen) or bool(seen.refused.outdated(seen.files))
 
 
 def ingest(
@@ -113,6 +135,7 @@ def ingest(
         left=tally.left,
         backlog=backlog,
         retired=retired.files,
+        bytes=tally.bytes,
     )
 
 

@@ -7,6 +7,7 @@ from storage.credentials import Secrets, environment
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
 from storage.shards.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
+from storage.transfer import send
 
 ACKNOWLEDGEMENT = "acknowledgement"
 
@@ -35,7 +36,7 @@ class Outbox:
             OutboxError: the outbox cannot be written.
         """
         try:
-            self._folder.write(ACKNOWLEDGEMENT, data)
+            send(self._folder, ACKNOWLEDGEMENT, data)
         except Exception as error:  # clients of remote stores raise what they like
             raise self._error("written", error) from error
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:  # a device reads its labels with what is here, and has no sto
     from storage.store import Store
 
 REFUSED, RETRY, DROPPED = "refused", "retry", "dropped"
+KILLED = (
+    "each process that fitted it was killed, for want of memory or by a fault in a library: look at the workers' logs, "
+    "then say `rinr quarantine retry` or `drop`"
+)
+"""Reason of a picture that is not fitted again until somebody says so."""
+
 ID_DIGITS = 12
 MAX_REASON = 1_000
 
@@ -60,6 +66,11 @@ class Case:
         if self.taken:
             return "taken"
         return "open" if self.refusal.status == REFUSED else self.refusal.status
+
+    @property
+    def killed(self) -> bool:
+        """Whether it is a picture that killed whatever fitted it."""
+        return self.refusal.image_id is not None and self.refusal.reason.endswith(KILLED)
 
 
 def cases(store: "Store", device: str | None = None) -> list[Case]:
@@ -132,6 +143,31 @@ def without_dropped(store: "Store", pending: Sequence[Pending]) -> list[Pending]
         return []
     dropped = {case.refusal.image_id for case in cases(store) if case.standing == DROPPED}
     return [item for item in pending if item.image_id not in dropped]
+
+
+def worth_fitting(store: "Store", pending: Sequence[Pending]) -> list[Pending]:
+    """Of images that wait to be encoded those that nobody gave up, and that did not kill the process that fitted them.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if not pending:
+        return []
+    found = [case for case in cases(store) if case.standing == DROPPED or (case.standing == "open" and case.killed)]
+    left_out = {case.refusal.image_id for case in found}
+    return [item for item in pending if item.image_id not in left_out]
+
+
+def unfitted(pending: Pending, reason: str) -> Refusal:
+    """A row that refuses an image that was taken and cannot be encoded."""
+    return Refusal(
+        device=pending.device,
+        path=quarantine_path(pending.path),
+        size=None,
+        modified=None,
+        reason=f"{safe_spelling(pending.path)}: {reason}"[:MAX_REASON],
+        image_id=pending.image_id,
+    )
 
 
 def refusal_of(device: str, file: DeviceFile, reason: str, image_id: str | None = None) -> Refusal:

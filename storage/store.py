@@ -65,6 +65,7 @@ LEAST_KEPT = timedelta(hours=1)
 
 _ATTEMPTS = 60
 _LONGEST_PAUSE = 0.5  # seconds
+_LABELLED = ("image_id", "labels_id")
 _FEW_ROWS = 4_096  # of a file that is not looked up by its row groups' statistics
 
 _ARROW = re.compile("\x1b\\[[0-9]*m|\u21b3")  # how deltalake shows which error came of which
@@ -218,27 +219,50 @@ class Store:
 
         return read(columns) if superseded else self._newest_labels(read, columns)
 
-    def missing(self, encoding_id: str, image_ids: Collection[str] | None = None) -> list[Pending]:
+    def missing(
+        self,
+        encoding_id: str,
+        image_ids: Collection[str] | None = None,
+        *,
+        limit: int | None = None,
+        after: str = "",
+    ) -> list[Pending]:
         """Images whose newest labels have no row of this encoding, in the order of device and path.
 
         Args:
             encoding_id: of the encoding.
             image_ids: only among these; among all without it.
+            limit: so many at most, those whose ids come first: a store may lack more than fits in memory.
+            after: only images whose id comes after this one. The greatest id of one answer gives the next one.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        key = ["image_id", "labels_id"]
-        asked = pc.scalar(True) if image_ids is None else among("image_id", image_ids)
-        encoded = np.sort(fingerprints(self._read(IMAGES, key, asked & (pc.field("encoding_id") == encoding_id))))
-        sources = self._read(SOURCES, key, asked)
-        lacking = pa.array(~held(fingerprints(sources), encoded))
-        # Of a picture with several labels or files some may lack what does not count.
-        current = self._current_sources(sources["image_id"].filter(lacking).unique().to_pylist())
-        rows = sorted(current.values(), key=lambda row: (row["device"], row["path"], row["image_id"]))
-        schema = pa.schema([SOURCES.schema.field(name) for name in key])
-        done = held(fingerprints(pa.Table.from_pylist(rows, schema=schema)), encoded)
-        return [pending_from_row(row) for row, is_done in zip(rows, done, strict=True) if not is_done]
+        sources, encoded = self._lacking(encoding_id, image_ids)
+        identities = pc.unique(sources["image_id"]).sort()
+        identities = identities.filter(pc.greater(identities, after))
+        slice_rows = limit or len(identities) or 1
+        found: list[Pending] = []
+        # Of a picture with several labels or files some may lack what does not count: then a slice gives fewer.
+        for start in range(0, len(identities), slice_rows):
+            part = self._current_sources(identities.slice(start, slice_rows).to_pylist())
+            rows = sorted(part.values(), key=lambda row: row["image_id"])
+            schema = pa.schema([SOURCES.schema.field(name) for name in _LABELLED])
+            done = held(fingerprints(pa.Table.from_pylist(rows, schema=schema)), encoded)
+            found += [pending_from_row(row) for row, is_done in zip(rows, done, strict=True) if not is_done]
+            if limit and len(found) >= limit:
+                break
+        return sorted(found[:limit], key=lambda pending: (pending.device, pending.path, pending.image_id))
+
+    def count_missing(self, encoding_id: str) -> int:
+        """How many images :meth:`missing` may give, without looking at each: an image with several labels may count
+        that lacks none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        sources, _ = self._lacking(encoding_id, None)
+        return len(pc.unique(sources["image_id"]))
 
     def summary(self, encoding_id: str | None = None) -> Summary:
         """Sums and means over all images, or those of one encoding.
@@ -375,6 +399,14 @@ class Store:
                     continue
                 return _filled(found, layout)
         return pa.schema([layout.schema.field(name) for name in wanted]).empty_table()
+
+    def _lacking(self, encoding_id: str, image_ids: Collection[str] | None) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+        """Rows of ``sources`` (image and labels) that have no row of an encoding, and the sorted prints of those."""
+        asked = pc.scalar(True) if image_ids is None else among("image_id", image_ids)
+        rows = self._read(IMAGES, _LABELLED, asked & (pc.field("encoding_id") == encoding_id))
+        encoded = np.sort(fingerprints(rows))
+        sources = self._read(SOURCES, _LABELLED, asked)
+        return sources.filter(pa.array(~held(fingerprints(sources), encoded))), encoded
 
     def _holding(self, table: Table, image_ids: Collection[str]) -> set[str]:
         """Files that may hold rows of some images: by their ranges, and where these overlap by what stands in them."""

@@ -64,6 +64,8 @@ def send(folder: Folder, name: str, data: bytes) -> Transfer:
         # Another sender of the same bytes has given the part its name, and may have begun anew since.
         if _size(folder, name) != len(data):
             raise
+    with suppress(Exception):  # of other bytes that nobody will send again: it is there, whatever becomes of them
+        folder.delete([other for other in folder.parts(name) if other != part])
     return Transfer(sent, kept)
 
 
@@ -107,6 +109,8 @@ def fetch(folder: Folder, name: str, target: Path, size: int, sha256: str) -> Tr
             if not target.exists():
                 raise FileNotFoundError(2, "the part of it was taken away while it was fetched", str(part))
             _sync_folder(target.parent)
+            for other in target.parent.glob(f"{target.name}.????????????????.part"):
+                other.unlink(missing_ok=True)  # of other bytes under this name, which are not wanted any more
     finally:
         os.close(file)
     return Transfer(sent, kept)

@@ -13,15 +13,20 @@ from uuid import UUID
 
 from prefect import get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey
+from prefect.client.schemas.objects import FlowRun
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from storage.delivery import Candidates, DeliveryReport, candidates, deliver, waits
+from storage.delivery import Candidates, DeliveryReport, candidates, deliver, standings, waits
 from storage.fleet import Device, Fleet, Fog
 from storage.inbox import InboxError
 from storage.outbox import OutboxError
 from storage.signing_key import signing_key
+from storage.tables import now
 from tasks.encode import encoding_of
+from tasks.ending import NOTHING_NEW
+from tasks.events import device_silent
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.run_creation import create_run
@@ -32,6 +37,7 @@ DEVICES_AT_ONCE = 8
 
 # Of a device run that failed, was cancelled or crashed, another one is made when the same is asked for again.
 _ATTEMPTS = 5
+_RUNS_ASKED = 100  # that the server is asked for at once
 _POLL_SECONDS = 1.0
 
 _reading = Lock()
@@ -86,10 +92,13 @@ class UnreachedDevice:
     retry_condition_fn=may_succeed_later,
     cache_policy=NO_CACHE,
 )
-def find_waiting(fleet: Fleet, store: str, preset: str) -> list[Device]:
-    """The devices with which a contact would do anything, or for which something waits; nothing is written.
+def find_waiting(fleet: Fleet, store: str, preset: str, training: Mapping[str, Any]) -> list[Device]:
+    """The devices with which a contact would do anything, or that have yet to store or to train; nothing is written.
 
     One that cannot be looked at counts: the contact with it says what is the matter.
+
+    Args:
+        training: parameters of the device flow: who has trained otherwise has yet to train.
 
     Raises:
         StoreError: the store cannot be read.
@@ -98,7 +107,7 @@ def find_waiting(fleet: Fleet, store: str, preset: str) -> list[Device]:
 
     def has_reason(device: Device) -> bool:
         try:
-            return waits(opened, device, offered, secrets=secrets)
+            return waits(opened, device, offered, secrets=secrets, trained=lambda report: _is_as(report, training))
         except (InboxError, OutboxError, ValueError):
             return True
 
@@ -153,38 +162,54 @@ def raise_for_unreached(unreached: Sequence[UnreachedDevice]) -> None:
         raise DeliveryError("; ".join(f"{one.device}: {one.failure}" for one in unreached))
 
 
+def spoken(reports: Sequence[DeliveryReport]) -> str:
+    """What some contacts did, in a sentence."""
+    sent = [report for report in reports if report.sent]
+    if not sent:
+        acknowledged = sum(len(report.acknowledged) for report in reports)
+        return f"{acknowledged} shards acknowledged" if acknowledged else NOTHING_NEW
+    shards, images, size = (
+        sum(len(report.sent) for report in sent), sum(report.images for report in sent), sum(r.bytes for r in sent)
+    )  # fmt: skip
+    return f"{shards} shards to {len(sent)} devices, {images:,} images, {size:,} bytes"
+
+
 @task(task_run_name="start the devices' runs", retries=2, retry_delay_seconds=[5, 20], cache_policy=NO_CACHE)
 def start_device_runs(
-    devices: Sequence[Device], reports: Sequence[DeliveryReport], deployment: str, parameters: Mapping[str, Any]
+    fleet: Fleet, store: str, reports: Sequence[DeliveryReport], deployment: str, training: Mapping[str, Any]
 ) -> list[DeviceRun]:
-    """Create the run of each device that has something to train on, on the device's own queue; nobody waits for them.
+    """The runs in which the devices train on what was delivered: each is found, or created where it has to be.
 
-    They are created one after another: a server on SQLite answers many at once with errors. A device that has had all
-    that lies there, and was asked for the same training, has its run already: the same key finds it.
+    A run is for what was delivered to a device, and for a training: nothing new, no new run. Runs are created one after
+    another, since a server on SQLite answers many at once with errors, and nobody waits for them.
 
     Args:
-        devices: among them those of the reports.
-        reports: of the contacts.
+        fleet: all devices.
+        store: where it stands what was delivered.
+        reports: of the contacts: only among these a run may have to be created.
         deployment: full name of the device deployment.
-        parameters: of the device flow, but for the device's name.
+        training: parameters of the device flow, but for the device's name.
     """
-    by_name = {device.name: device for device in devices}
-    return [
-        start_device_run.fn(
-            by_name[report.device],
-            deployment,
-            by_name[report.device].work_queue,
-            {**parameters, "name": report.device},
-            training_key(report, parameters),
-        )
-        for report in reports
-        if report.training_due
-    ]
+    keys = {
+        one.device: training_key(one.device, one.generation, one.sequence, training)
+        for one in standings(open_store(store), fleet)
+        if one.sequence
+    }
+    due = {one.device for one in reports if one.training_due or not _is_as(one.trained, training)}
+    found = _find_runs(keys)
+    runs = []
+    for device in fleet.devices:
+        if device.name in found:
+            runs.append(DeviceRun(device.name, found[device.name]))
+        elif device.name in keys and device.name in due:
+            parameters = {**training, "name": device.name}
+            runs.append(start_device_run.fn(device, deployment, device.work_queue, parameters, keys[device.name]))
+    return runs
 
 
-def training_key(report: DeliveryReport, parameters: Mapping[str, Any]) -> str:
-    """What a device's run is for: what was delivered to it, and how it is to train. Nothing new, the same key."""
-    what = [report.device, report.generation, report.sequence, sorted(parameters.items())]
+def training_key(device: str, generation: int, sequence: int, training: Mapping[str, Any]) -> str:
+    """What a device's run is for: what was delivered to it, and how it is to train."""
+    what = [device, generation, sequence, sorted(training.items())]
     return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:32]
 
 
@@ -213,9 +238,9 @@ def start_device_run(device: Device, deployment: str, queue: str, parameters: Ma
             name=f"train on {device.name}",
             tags=[device.name],
             queue=queue,
-            key=f"{key}:{device.name}:{attempt}",
+            key=_attempt(key, device.name, attempt),
         )
-        if run.state is None or not run.state.is_final() or run.state.is_completed():
+        if not _has_failed(run):
             break
     get_run_logger().info("%s: run %s on queue %r", device.name, run.name, queue)
     return DeviceRun(device.name, str(run.id))
@@ -259,6 +284,46 @@ def wait_for_devices(runs: Sequence[DeviceRun], start_seconds: float, total_seco
     return [outcomes[run.device] for run in runs]
 
 
+def _find_runs(keys: Mapping[str, str]) -> dict[str, str]:
+    """Ids of the runs that there are for keys by device and have not failed: a few questions for however many."""
+    found: dict[str, str] = {}
+    asked = dict(keys)
+    with get_client(sync_client=True) as client:
+        for attempt in range(_ATTEMPTS):
+            wanted = {_attempt(key, device, attempt): device for device, key in asked.items()}
+            asked = {}
+            names = list(wanted)
+            for start in range(0, len(names), _RUNS_ASKED):
+                some = FlowRunFilterIdempotencyKey(any_=names[start : start + _RUNS_ASKED])
+                of_keys = FlowRunFilter(idempotency_key=some)
+                for run in client.read_flow_runs(flow_run_filter=of_keys, limit=_RUNS_ASKED):
+                    device = wanted[run.idempotency_key or ""]
+                    if _has_failed(run):
+                        asked[device] = keys[device]
+                    else:
+                        found[device] = str(run.id)
+            if not asked:
+                break
+    return found
+
+
+def _attempt(key: str, device: str, attempt: int) -> str:
+    return f"{key}:{device}:{attempt}"
+
+
+def _has_failed(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final() and not run.state.is_completed()
+
+
+def _is_as(report: bytes | None, training: Mapping[str, Any]) -> bool:
+    """Whether a device's report is of a training with these parameters."""
+    try:
+        found = json.loads(report or b"null")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and all(found.get(name) == training.get(name) for name in ("epochs", "seed"))
+
+
 def _offered(store: str, encoding_id: str) -> Candidates:
     """What may be sent: read once a flow run, whichever of its threads asks first."""
     with _reading:
@@ -283,5 +348,10 @@ def _log(report: DeliveryReport) -> None:
         logger.warning("%s: refused %s (%s): %s", device, one.name, one.fault, one.reason)
     for note in report.notes:
         logger.warning("%s: %s", device, note)
+    standing = report.standing
+    if standing.silent and standing.waiting_since:
+        hours = (now() - standing.waiting_since).total_seconds() / 3600
+        logger.warning("%s: silent; %d images wait for it since %.1f hours", device, standing.images_waiting, hours)
+        device_silent(device, hours, standing.images_waiting)
     if report.left_out:
         logger.info("%s: %d images left out for now", device, report.left_out)

@@ -1,32 +1,25 @@
 """Encoding: finding what is missing, fitting batches on Dask workers, and committing in the flow's process."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from prefect import get_run_logger, task
 
-from rinr.codec.encoded import EncodedImage
-from storage.fleet import Fleet
-from storage.quarantine import MAX_REASON, quarantine_path, refuse, without_dropped
-from storage.tables import Pending, Refusal
-from tasks.fleet import secrets
+from storage.fleet import Device, Fleet
+from storage.quarantine import refuse, worth_fitting
+from storage.tables import Pending
+from tasks.batches import BATCHES_A_WORKER, LARGEST_AUTOMATIC, batch_size, split
+from tasks.fitting import EncodedBatch, fit_batch
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
 
-# torch is imported inside the tasks that compute: a flow's process only orders the work, and starts sooner without it.
+ROUND = 8_192
+"""Images that are looked up at once: a store may lack more than fits in memory."""
 
 
-@dataclass(frozen=True)
-class EncodedBatch:
-    """What a worker hands back for one batch: bytes and numbers, never tensors.
-
-    Attributes:
-        images: encoded, in the batch's order.
-        refusals: images of the batch that could not be read.
-    """
-
-    images: tuple[EncodedImage, ...]
-    refusals: tuple[Refusal, ...]
+@task(task_run_name="count what is missing")
+def count_missing(store: str, preset: str) -> int:
+    """About how many images of the store have no row of this preset's encoding."""
+    return open_store(store).count_missing(encoding_of(preset))
 
 
 @task(
@@ -35,15 +28,44 @@ class EncodedBatch:
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=may_succeed_later,
 )
-def find_missing(store: str, preset: str) -> list[Pending]:
-    """Images of the store that have no row of this preset's encoding, in an order that is always the same.
+def find_missing(store: str, preset: str, limit: int = ROUND, after: str = "") -> list[Pending]:
+    """Images of the store that have no row of this preset's encoding, in the order of device and path.
 
-    Those that somebody gave up (`rinr quarantine drop`) are passed over.
+    Those that somebody gave up (`rinr quarantine drop`) are passed over, and those that kill their worker.
+
+    Args:
+        limit: at most so many, those whose ids come first.
+        after: only images whose id comes after this one.
     """
     opened = open_store(store)
-    missing = without_dropped(opened, opened.missing(encoding_of(preset)))
-    get_run_logger().info("%d images to encode with %r", len(missing), preset)
-    return missing
+    while True:
+        found = opened.missing(encoding_of(preset), limit=limit, after=after)
+        missing = worth_fitting(opened, found)
+        if missing or len(found) < limit:
+            get_run_logger().info("%d images to encode with %r", len(missing), preset)
+            return missing
+        after = max(pending.image_id for pending in found)
+
+
+def missing_batches(store: str, preset: str, fits: int, wanted: int) -> Iterator[list[Pending]]:
+    """All that is missing in batches, looked up as they are taken; each image once, whatever becomes of it.
+
+    Args:
+        fits: that the workers take at once.
+        wanted: images a batch; 0 is an even share for the workers.
+    """
+    after = ""
+    while missing := find_missing(store, preset, ROUND, after):
+        plenty = fits * BATCHES_A_WORKER * LARGEST_AUTOMATIC
+        more = len(missing) == ROUND  # then nobody will be idle, and there is no need for small shares
+        yield from split(missing, batch_size(plenty if more else len(missing), fits, wanted))
+        after = max(pending.image_id for pending in missing)
+
+
+def devices_of(batch: Sequence[Pending], fleet: Fleet) -> tuple[Device, ...]:
+    """The devices that a batch's images came from: what of the fleet has to travel with it."""
+    names = {pending.device for pending in batch}
+    return tuple(device for device in fleet.devices if device.name in names)
 
 
 @task(
@@ -57,52 +79,20 @@ def encode_batch(
     batch: Sequence[Pending],
     preset: str,
     store: str,
-    fleet: Fleet,
-    torch_threads: int,
+    devices: Sequence[Device],
     accelerator: str = "auto",
 ) -> EncodedBatch:
-    """Fit, quantize and code one batch of images; runs on a Dask worker, and may run twice.
-
-    An image that cannot be read is refused with its reason; the rest goes on.
-    """
-    import torch
-
-    from rinr.accelerator import torch_device
-    from rinr.encoder import encode
-    from rinr.frames import ImageError
-    from rinr.presets import find_preset
-    from storage.devices import DeviceError, safe_spelling
-    from storage.ingestion import read_frame
-
-    torch.set_num_threads(torch_threads)
-    devices = {device.name: device for device in fleet.devices}
-    frames, unreadable = [], []
-    for pending in batch:
-        try:
-            frames.append(read_frame(pending, store, devices, secrets))
-        except (ImageError, DeviceError) as error:
-            unreadable.append((pending, error))
-    # Another run may have encoded it since, and discarded what had landed: then nothing is the matter.
-    lacking = set(open_store(store).missing(encoding_of(preset), [item.image_id for item, _ in unreadable]))
-    refusals = [
-        Refusal(
-            device=pending.device,
-            path=quarantine_path(pending.path),
-            size=None,
-            modified=None,
-            reason=f"{safe_spelling(pending.path)}: {error}"[:MAX_REASON],
-            image_id=pending.image_id,
-        )
-        for pending, error in unreadable
-        if pending in lacking
-    ]
-    images = encode(frames, find_preset(preset), device=torch_device(accelerator))
+    """Fit, quantize and code one batch of images; runs on a Dask worker, and may run twice."""
+    encoded = fit_batch(batch, preset, store, devices, accelerator)
     logger = get_run_logger()
-    for refusal in refusals:
+    for refusal in encoded.refusals:
         logger.warning("%s: %s", refusal.device, refusal.reason)
-    seconds = sum(image.fit_seconds for image in images)
-    logger.info("batch %d: %d images encoded in %.1f s, %d refused", number, len(images), seconds, len(refusals))
-    return EncodedBatch(tuple(images), tuple(refusals))
+    seconds = sum(image.fit_seconds for image in encoded.images)
+    logger.info(
+        "batch %d: %d images encoded in %.1f s, %d refused",
+        number, len(encoded.images), seconds, len(encoded.refusals),
+    )  # fmt: skip
+    return encoded
 
 
 @task(

@@ -1,17 +1,71 @@
 """Ingest: one device's new JPEGs to the store's landing place and sources."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State
 
 from storage.fleet import Device
 from storage.ingestion import IngestReport, ingest
 from storage.intake.validation import Validator
+from tasks.ending import NOTHING_NEW
+from tasks.events import quarantine_grew
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
+
+
+class IngestError(RuntimeError):
+    """Some devices could not be read; the message says which and why. What the others had is taken."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one run took from all devices.
+
+    Attributes:
+        reports: of the devices that could be read.
+        failures: of the others, a sentence each that names the device.
+    """
+
+    reports: tuple[IngestReport, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was taken, refused or retired."""
+        return any(report.new or report.refused or report.retired for report in self.reports)
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in a line."""
+        if not self.changed:
+            return NOTHING_NEW
+        new, refused = sum(r.new for r in self.reports), sum(r.refused for r in self.reports)
+        said = f"{new:,} new from {sum(bool(r.new) for r in self.reports)} of {len(self.reports)} devices"
+        return f"{said}, {refused:,} refused" if refused else said
+
+    def raise_for_failures(self) -> None:
+        """Raise :class:`IngestError` where a device could not be read."""
+        if self.failures:
+            devices = len(self.failures) + len(self.reports)
+            raise IngestError(f"{len(self.failures)} of {devices} devices not read: {'; '.join(self.failures)}")
+
+
+def gather_ingested(devices: Sequence[Device], states: Sequence[State[Any]]) -> Ingested:
+    """What became of the devices' tasks, in their order."""
+    reports, failures = [], []
+    for device, state in zip(devices, states, strict=True):
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, IngestReport):
+            reports.append(result)
+        else:
+            failures.append(f"{device.name}: {result or state.message or state.name}")
+    return Ingested(tuple(reports), tuple(failures))
 
 
 @task(
@@ -38,6 +92,8 @@ def ingest_device(device: Device, store: str, limit: int | None) -> IngestReport
     )  # fmt: skip
     for note in report.notes:
         logger.warning("%s: %s", device.name, printable(note))
+    if report.refused:
+        quarantine_grew(device.name, report.refused)
     return report
 
 

@@ -1,4 +1,4 @@
-"""Maintenance: compaction, vacuum and what a run shows of the store."""
+"""Maintenance: compaction, vacuum, and counting what the store holds."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -6,8 +6,8 @@ from datetime import timedelta
 from prefect import get_run_logger, task
 
 from storage.store import Rewrite
-from storage.upkeep.statistics import Statistics, exists, statistics
-from tasks.artifacts import publish_picture, publish_table
+from storage.upkeep.statistics import Statistics, statistics
+from tasks.ending import NOTHING_NEW
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
 
@@ -56,54 +56,18 @@ def vacuum(store: str, keep_hours: float) -> int:
     retry_delay_seconds=RETRY_SECONDS,
     retry_condition_fn=may_succeed_later,
 )
-def count(store: str) -> Statistics | None:
-    """Rows, files, bytes and shares of what the store holds; ``None`` where there is no store yet.
+def count(store: str) -> Statistics:
+    """Rows, files, bytes and shares of what the store holds.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or there is none.
     """
-    opened = open_store(store)
-    if not exists(opened.url):
-        get_run_logger().info("there is no store yet at %s", opened.url)
-        return None
-    return statistics(opened.url)
+    return statistics(open_store(store).url)
 
 
-@task(task_run_name="publish statistics")
-def publish_statistics(found: Statistics, rewrites: Sequence[Rewrite], removed: int) -> None:
-    """A table with a line a table of the store, one with a line a device, and a picture where matplotlib is there."""
-    before = {rewrite.table: rewrite.files_before for rewrite in rewrites}
-    publish_table(
-        "store-tables",
-        f"The weight store after maintenance: {removed:,} files removed, {found.refused:,} refused in quarantine",
-        [
-            {
-                "table": size.name,
-                "rows": size.rows,
-                "files before": before.get(size.name, size.files),
-                "files": size.files,
-                "bytes": size.bytes,
-                "bytes of log": size.log_bytes,
-                "bytes replaced, not yet removed": size.orphan_bytes,
-            }
-            for size in found.tables
-        ],
-    )
-    shares = [("device", found.devices), ("family", found.families), ("preset", found.presets)]
-    publish_table(
-        "store-shares",
-        f"Shares of {found.images:,} images; a picture of several devices counts with each",
-        [
-            {"of": what, "name": share.name, "rows": share.rows, "payload bytes": share.bytes}
-            for what, group in shares
-            for share in group
-        ],
-    )
-    try:
-        from storage.upkeep.statistics_picture import draw
-
-        picture = draw(found)
-    except ImportError:
-        get_run_logger().warning("no picture of the statistics: pip install matplotlib")
-        return
-    publish_picture("store-picture", "Growth of the store, and the share of each device and family", picture)
+def sentence_of(rewrites: Sequence[Rewrite], removed: int) -> str:
+    """What was done, in a line."""
+    done = [f"{len(rewrites)} tables compacted"] if rewrites else []
+    if removed:
+        done.append(f"{removed:,} files removed")
+    return ", ".join(done) or NOTHING_NEW

@@ -1,32 +1,26 @@
-"""What a run leaves to look at: its tables, and the pipeline's report."""
+"""What a run of the pipeline did: its stages' results and failures, gathered in one report."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect import get_client, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import get_client, task
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
 
-from rinr.files import write_whole
 from storage.delivery import DeliveryReport
 from storage.ingestion import IngestReport
 from storage.quarantine import without_dropped
 from storage.tables import Summary
 from tasks.artifacts import publish_table
 from tasks.compare import Comparison
-from tasks.deliver import DeviceOutcome
+from tasks.deliver import DeviceOutcome, DeviceRun
 from tasks.device import RESULT_KEY, DeviceResult
 from tasks.encode import encoding_of
 from tasks.stages import Stage
 from tasks.stores import open_store
-
-VERSION = 1
 
 
 class PipelineError(RuntimeError):
@@ -42,6 +36,8 @@ class PipelineReport:
         encoding_id: of that preset.
         stages: with their wall times in seconds.
         ingested: what each device had that was new.
+        encoded: rows added to the store.
+        runs: of the devices, that were started or found.
         store: what the store holds of this encoding.
         comparison: the table of bytes and dB; ``None`` where there is none.
         devices: how each device's training went.
@@ -52,10 +48,18 @@ class PipelineReport:
     encoding_id: str
     stages: tuple[Stage, ...]
     ingested: tuple[IngestReport, ...]
+    encoded: int
+    runs: tuple[DeviceRun, ...]
     store: Summary
     comparison: Comparison | None
     devices: tuple[DeviceResult, ...]
     failures: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in a line."""
+        new = sum(report.new for report in self.ingested)
+        return f"{new:,} new pictures, {self.encoded:,} images encoded, {len(self.runs)} devices have their runs"
 
     def raise_for_failures(self) -> None:
         """Raise :class:`PipelineError` where there are failures."""
@@ -63,29 +67,21 @@ class PipelineReport:
             raise PipelineError("; ".join(self.failures))
 
 
-def failure_of(state: State[Any]) -> str | None:
-    """What kept a run from its work; ``None`` where it completed. (A task that is handed a state gets its result.)"""
-    return None if state.is_completed() else state.message or f"it ended as {state.name}"
+Value = TypeVar("Value")
+Other = TypeVar("Other")
 
 
-@task(task_run_name="publish what was ingested")
-def publish_ingest(reports: Sequence[IngestReport]) -> None:
-    """A table with a line a device."""
-    rows: list[dict[str, Any]] = [
-        {
-            "device": r.device,
-            "JPEGs found": r.found,
-            "new": r.new,
-            "known": r.known,
-            "refused": r.refused,
-            "wait for labels": r.waiting,
-            "left for the next run": r.left,
-            "over the limit": r.backlog,
-            "originals retired": r.retired,
-        }
-        for r in reports
-    ]
-    publish_table("ingested", "JPEGs in the devices' storage", rows)
+def failure_of(state: State[Any] | None) -> str | None:
+    """What kept a run from its work; ``None`` where it completed, or was not needed.
+
+    (A task that is handed a state gets its result.)
+    """
+    return None if state is None or state.is_completed() else state.message or f"it ended as {state.name}"
+
+
+def value_of(state: State[Value] | None, otherwise: Other) -> Value | Other:
+    """The result of a run that completed; of one that did not, or was not needed, something else."""
+    return state.result() if state is not None and state.is_completed() else otherwise
 
 
 @task(task_run_name="publish bytes and PSNR")
@@ -140,35 +136,23 @@ def summarize_store(store: str, preset: str) -> Summary:
 
 @task(task_run_name="gather what failed")
 def gather_failures(
-    stages: Mapping[str, str | None], outcomes: Sequence[DeviceOutcome], store: str, preset: str
+    stages: Mapping[str, str | None], outcomes: Sequence[DeviceOutcome] | None, store: str, preset: str
 ) -> tuple[str, ...]:
     """A sentence for all that did not work: stages, images without a row, devices.
 
     Args:
         stages: what kept each stage from its work; ``None`` where nothing did.
+        outcomes: of the devices' runs; ``None`` where they were not waited for.
+        store: its URL.
+        preset: the preset's name.
     """
     failures = [f"{name}: {failure}" for name, failure in stages.items() if failure is not None]
     opened = open_store(store)
     missing = len(without_dropped(opened, opened.missing(encoding_of(preset))))
     if missing and stages["encode"] is None:
         failures.append(f"encode: {missing} images are not in the store; the quarantine says why")
-    if not outcomes and stages["deliver"] is None:
-        failures.append("deliver: no device has anything to train on")
-    failures += [f"train: {o.device}: {o.failure}" for o in outcomes if o.failure is not None]
+    if outcomes is not None:
+        if not outcomes and stages["deliver"] is None:
+            failures.append("deliver: no device has anything to train on")
+        failures += [f"train: {o.device}: {o.failure}" for o in outcomes if o.failure is not None]
     return tuple(failures)
-
-
-@task(task_run_name="publish the report")
-def publish_report(report: PipelineReport, folder: str) -> None:
-    """The report as artifacts, and as ``report.json`` where a folder is named."""
-    if report.devices:
-        publish_table("devices", "Training on the devices", [asdict(result) for result in report.devices])
-    lines = ["# Pipeline", "", "| stage | seconds |", "|---|---:|"]
-    lines += [f"| {stage.name} | {stage.seconds:.1f} |" for stage in report.stages]
-    lines += ["", *(f"- **failed**: {failure}" for failure in report.failures)]
-    create_markdown_artifact("\n".join(lines), key="pipeline-report", description="Stages, and what failed")
-    if folder:
-        document = {"version": VERSION, "run": str(flow_run.root_flow_run_id)} | asdict(report)
-        path = Path(folder) / "report.json"
-        write_whole(path, (json.dumps(document, indent=2) + "\n").encode())
-        get_run_logger().info("report written to %s", path)

@@ -59,6 +59,17 @@ def relabel(survey: Survey, take: Callable[[DeviceFile], Outcome], limit: int | 
     return _by_own_files(survey, survey.labels, take, limit, tally)
 
 
+def may_relabel(survey: Survey) -> bool:
+    """Whether :func:`relabel` has labels of known images to look at, judged by the listing alone."""
+    labels = survey.labels
+    if isinstance(labels, PictureLabels):
+        return bool(_with_other_labels(survey, labels)[1])
+    strays = survey.refused.of_no_file()
+    if labels.state is None:
+        return bool(closed(strays, ()))
+    return bool(len(_to_compare(survey, labels.state)[1])) or _asked_again(survey, strays)
+
+
 def _by_one_file(survey: Survey, labels: CocoLabels, tally: Tally) -> Relabelled:
     known, store = survey.known, tally.store
     strays = survey.refused.of_no_file()
@@ -68,8 +79,7 @@ def _by_one_file(survey: Survey, labels: CocoLabels, tally: Tally) -> Relabelled
     # All that is known is compared, and what changed is committed in one piece, before anything new is taken. So
     # one row that was read from this state of the file proves that all older rows have been compared with
     # it, and after a kill no table of its own has to say how far the last run came.
-    stale = known.labels_to_compare(labels.state)
-    compared = np.intersect1d(stale, survey.rows_as_taken)
+    stale, compared = _to_compare(survey, labels.state)
     if not (survey.fresh or len(compared) or _asked_again(survey, strays)):
         return Relabelled()
     refusals = _prepared(survey, labels, known.paths.to_pylist(), tally)
@@ -92,6 +102,25 @@ def _by_one_file(survey: Survey, labels: CocoLabels, tally: Tally) -> Relabelled
     return Relabelled(changed, changed)
 
 
+def _to_compare(survey: Survey, state: str) -> tuple[Rows, Rows]:
+    """Rows that were read from another state of the device's one label file; and those of them that count."""
+    stale = survey.known.labels_to_compare(state)
+    return stale, np.intersect1d(stale, survey.rows_as_taken)
+
+
+def _with_other_labels(survey: Survey, labels: PictureLabels) -> tuple[Rows, dict[str, int]]:
+    """Rows whose pictures' label files have changed; and by path those of them whose file is to be read."""
+    known, rows = survey.known, survey.rows_as_taken
+    paths = known.paths.take(pa.array(rows)).to_pylist()
+    differing = rows[known.labels_differ(rows, [labels.state_of(path) for path in paths])]
+    row_of: dict[str, int] = {}
+    for row in differing.tolist():
+        path = known.path(row)
+        if (file := labels.file_of(path)) and not survey.refused.holds(file):
+            row_of[path] = row
+    return differing, row_of
+
+
 def _asked_again(survey: Survey, strays: Sequence[Refusal]) -> bool:
     """Whether somebody asked for another look at labels that speak of no picture."""
     asked = [row.quarantined_at for row in strays if row.status == RETRY]
@@ -107,14 +136,9 @@ def _labels_changed(survey: Survey, labels: CocoLabels, row: int) -> bool:
 def _by_own_files(
     survey: Survey, labels: PictureLabels, take: Callable[[DeviceFile], Outcome], limit: int | None, tally: Tally
 ) -> Relabelled:
-    known, rows = survey.known, survey.rows_as_taken
-    paths = known.paths.take(pa.array(rows)).to_pylist()
-    differing = rows[known.labels_differ(rows, [labels.state_of(path) for path in paths])]
-    row_of: dict[str, int] = {}  # of pictures whose label file is read
-    for row in differing.tolist():
-        path = known.path(row)
-        if (file := labels.file_of(path)) and not survey.refused.holds(file):
-            row_of[path] = row
+    known = survey.known
+    paths = known.paths.take(pa.array(survey.rows_as_taken)).to_pylist()
+    differing, row_of = _with_other_labels(survey, labels)
     if not (survey.fresh or row_of):
         return Relabelled(pending=differing)
     refusals = _prepared(survey, labels, paths, tally)

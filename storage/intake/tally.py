@@ -26,6 +26,7 @@ class Tally:
         refused: rows of ``quarantine`` written.
         waiting: files whose labels are broken.
         left: files for the next run.
+        bytes: of the pictures that were taken.
     """
 
     store: Store
@@ -34,6 +35,7 @@ class Tally:
     refused: int = 0
     waiting: int = 0
     left: int = 0
+    bytes: int = 0
     _rows: list[Source | Refusal] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)
     _more_notes: int = 0
@@ -60,6 +62,7 @@ class Tally:
         """
         sources = [row for row in self._rows if isinstance(row, Source)]
         added = self.store.append(sources)
+        self.bytes += sum(source.size for source in sources)
         self.new += added
         self.overtaken += len(sources) - added
         self.refuse([row for row in self._rows if isinstance(row, Refusal)])

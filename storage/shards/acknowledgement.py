@@ -133,8 +133,7 @@ def open_acknowledgement(data: bytes, device: "Device") -> Acknowledgement:
     if len(data) > MAX_ACKNOWLEDGEMENT_BYTES:
         raise AcknowledgementError(f"{name} has more than {MAX_ACKNOWLEDGEMENT_BYTES:,} bytes, which none has")
     if device.public_key is None:
-        end = _SIGNATURE.search(data)
-        document = data[: end.start()] if end else data.removesuffix(_UNSIGNED)
+        document = _unverified(data, name)
     else:
         document = _verified(data, PublicKey.from_text(device.public_key), name)
     acknowledgement = _parsed(document, device.name)
@@ -143,6 +142,15 @@ def open_acknowledgement(data: bytes, device: "Device") -> Acknowledgement:
             f"{name} is one of {acknowledgement.device}; check `outbox` of both devices in the fleet file"
         )
     return acknowledgement
+
+
+def _unverified(data: bytes, name: str) -> bytes:
+    signature = _SIGNATURE.search(data)
+    if signature:
+        return data[: signature.start()]
+    if not data.endswith(_UNSIGNED):
+        raise AcknowledgementError(f"{name} is malformed: it ends with neither a signature nor `Unsigned`")
+    return data.removesuffix(_UNSIGNED)
 
 
 def _verified(data: bytes, key: PublicKey, name: str) -> bytes:

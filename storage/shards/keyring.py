@@ -98,8 +98,9 @@ class Keyring:
             return []
         except OSError as error:
             raise KeyringError(f"{file} cannot be read: {error.strerror}; check --keys and who owns it") from None
-        if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise KeyringError(f"{file} may be written by others, who could add keys; run: chmod 600 {file}")
+        for path, found, right in ((file, mode, 600), (self.folder, self.folder.stat().st_mode, 700)):
+            if found & (stat.S_IWGRP | stat.S_IWOTH):
+                raise KeyringError(f"{path} may be written by others, who could add keys; run: chmod {right} {path}")
         return _parsed(data, file)
 
     def signer(self) -> SigningKey:

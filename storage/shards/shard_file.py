@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rinr.codec.bytestream import PayloadError
@@ -93,7 +94,7 @@ def _table(data: bytes, manifest: Manifest) -> pa.Table:
             raise _ContentError("it unpacks to more bytes than it has")
         batches.append(batch)
     table = pa.Table.from_batches(batches, file.schema_arrow)
-    payload_bytes = sum(map(len, table["payload"].to_pylist()))
+    payload_bytes = pc.sum(pc.cast(pc.binary_length(table["payload"]), pa.int64())).as_py() or 0
     if payload_bytes != manifest.payload_bytes:
         raise _ContentError(f"its payloads have {payload_bytes:,} bytes, its manifest says {manifest.payload_bytes:,}")
     return table

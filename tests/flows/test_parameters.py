@@ -8,6 +8,7 @@ from flows.catalogue import DEPLOYMENTS, Deployment
 from flows.encode import encode
 from flows.pipeline import pipeline
 from rinr.presets import PRESETS
+from tasks.cluster_settings import ClusterSettings
 
 PLACES = {"fleet": "/srv/fleet.toml", "store": "/srv/store"}
 
@@ -26,15 +27,41 @@ def test_the_presets_to_choose_from_are_those_there_are() -> None:
 
 def test_defaults_are_within_their_own_bounds() -> None:
     values = pipeline.validate_parameters(dict(PLACES))
-    assert {name: values[name] for name in ("preset", "batch", "workers", "report")} == {
-        "preset": "balanced", "batch": 0, "workers": 0, "report": "",
+    assert {name: values[name] for name in ("preset", "batch", "cluster", "report")} == {
+        "preset": "balanced", "batch": 0, "cluster": ClusterSettings(), "report": "",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch", -1), ("batch", 513), ("workers", 1025), ("preset", "fastest"), ("store", ""), ("fleet", "")],
+    [
+        ("batch", -1),
+        ("batch", 513),
+        ("cluster", {"workers": 1025}),
+        ("preset", "fastest"),
+        ("store", ""),
+        ("fleet", ""),
+    ],
 )
 def test_values_out_of_bounds_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ParameterTypeError):
         encode.validate_parameters({**PLACES, name: value})
+
+
+def test_the_box_of_the_cluster_explains_itself() -> None:
+    box = encode.parameters.definitions["ClusterSettings"]
+    assert "Choose one way" in box["description"]
+    for name, field in box["properties"].items():
+        assert field["title"][0].isupper(), name
+        assert len(field["description"]) > 30, name
+    # Prefect adds a title and a description of its own to what flows' parameters do not say in the schema's extras.
+    assert encode.parameters.properties["cluster"]["title"] == "Dask cluster"
+
+
+def test_a_secret_that_is_typed_into_the_box_is_refused_and_not_repeated() -> None:
+    options = {"connect_options": {"password": "hunter2"}}
+    with pytest.raises(ParameterTypeError, match=r"connect_options\.password is a secret in plain sight") as told:
+        encode.validate_parameters(
+            {**PLACES, "cluster": {"cluster_class": "distributed.SSHCluster", "options": options}}
+        )
+    assert "hunter2" not in str(told.value)

@@ -24,16 +24,17 @@ from PIL import Image
 from rinr.encoder import encode as encode_frames
 from rinr.labels import ImageLabels, boxes_from_canonical, image_id, labels_id, parse_coco
 from rinr.presets import Preset, encoding_id
+from storage import ingestion
 from storage.delivery import candidates, deliver
 from storage.devices import DeviceError, DeviceFile, DeviceStorage, Listing
 from storage.fleet import Device, LabelsPlace
-from storage.ingestion import ingest, read_frame
+from storage.ingestion import IngestReport, has_news, ingest, read_frame
 from storage.intake.validation import Validator
 from storage.landing import Landing, sweep
 from storage.quarantine import cases, quarantine_path
 from storage.shards.signing import SigningKey
 from storage.store import Store, StoreError
-from storage.tables import QUARANTINE, SOURCES, Source
+from storage.tables import LAYOUTS, QUARANTINE, SOURCES, Source
 from tests.storage.examples import ENCODING, coco, encoded_image, jpeg
 from tests.storage.poison import POISON
 
@@ -65,6 +66,60 @@ def validator() -> Iterator[Validator]:
 def _one_validator(validator: Validator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker processes take a moment to start: all tests share one."""
     monkeypatch.setattr("storage.ingestion.Validator", lambda: nullcontext(validator))
+
+
+@pytest.fixture(autouse=True)
+def _no_news_is_told_truly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before each ingestion of these tests it is asked whether there are news: where not, nothing may be done."""
+
+    def versions(store: Store) -> list[int]:
+        folders = (Path(store.table_url(layout.name), "_delta_log") for layout in LAYOUTS)
+        return [len(list(folder.glob("*.json"))) for folder in folders]
+
+    def checked(device: Device, store: Store, **options: Any) -> IngestReport:
+        try:
+            news = has_news(device, store)
+        except (DeviceError, StoreError):
+            return ingestion.ingest(device, store, **options)
+        before = versions(store)
+        report = ingestion.ingest(device, store, **options)
+        if not news and before[0]:  # the first run makes the tables
+            assert versions(store) == before, "it said that there were no news, and something was written"
+            assert (report.new, report.refused, report.waiting, report.left, report.retired) == (0, 0, 0, 0, 0)
+        return report
+
+    monkeypatch.setitem(globals(), "ingest", checked)
+
+
+def test_news_are_what_an_ingestion_does_something_with(make_device: MakeDevice, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    device = make_device(files={"a.jpg": jpeg(1), "annotations.json": coco({"a.jpg": [[4, 4, 8, 8]]})})
+    place = Path(device.storage)
+    assert has_news(device, store)
+    assert not (tmp_path / "store").exists()
+    assert ingest(device, store).bytes == len(jpeg(1))
+    assert not has_news(device, store)
+    settle(place / "annotations.json", coco({"a.jpg": [[4, 4, 9, 9]]}))
+    assert has_news(device, store)
+    assert ingest(device, store).new == 1
+    assert not has_news(device, store)
+    settle(place / "b.jpg", b"no picture")
+    assert has_news(device, store)
+    assert ingest(device, store).refused == 1
+    assert not has_news(device, store)
+    (place / "b.jpg").unlink()
+    assert has_news(device, store)  # its case comes off the list
+    ingest(device, store)
+    assert not has_news(device, store)
+    assert not has_news(device.model_copy(update={"after": "keep"}), store)
+    assert has_news(device.model_copy(update={"after": "move"}), store)
+
+
+def settle(path: Path, data: bytes) -> None:
+    """Write a file that has been left alone for long."""
+    path.write_bytes(data)
+    at = 1_700_000_000 + len(data)
+    os.utime(path, (at, at))
 
 
 def rows(store: Store) -> dict[str, dict]:
@@ -925,7 +980,7 @@ def test_label_files_read_again_cost_one_look_up_a_chunk(
     scan = Store.scan
     monkeypatch.setattr(Store, "scan", lambda self, of, *a, **k: scans.append(of) or scan(self, of, *a, **k))
 
-    assert ingest(device, store).new == 20
+    assert ingestion.ingest(device, store).new == 20
     assert scans.count(SOURCES) == 2
 
 

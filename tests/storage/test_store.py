@@ -151,6 +151,25 @@ def test_missing_are_the_newest_labels_without_a_row(store: Store):
     assert len(store.missing("another encoding")) == 3
 
 
+def test_what_is_missing_comes_in_slices_by_id_until_nothing_is_left(store: Store):
+    numbers = range(1, 12)
+    # Older labels that have no row of their own, of images that are encoded with the newest: they lack nothing.
+    old = [replace(source(number), path=f"old-{number}", labels_id=digest("old")) for number in (1, 2)]
+    store.append(old)
+    store.append([source(number) for number in numbers])
+    store.append([encoded_image(number) for number in (1, 2, 5)])
+    lacking = sorted(digest(f"image {number}") for number in numbers if number not in (1, 2, 5))
+    assert store.count_missing(ENCODING) == len(lacking) + len(old)
+    for limit in (1, 3, 8, 100):
+        seen: list[str] = []
+        while part := store.missing(ENCODING, limit=limit, after=max(seen, default="")):
+            assert len(part) <= limit
+            assert [pending.path for pending in part] == sorted(pending.path for pending in part)
+            seen += [pending.image_id for pending in part]
+        assert sorted(seen) == lacking, limit
+        assert len(seen) == len(lacking)
+
+
 def test_an_unlabelled_copy_does_not_hide_the_labels(store: Store):
     labelled = source(1)
     copy = replace(

@@ -18,6 +18,11 @@ def test_the_wanted_size_is_taken_within_its_bounds() -> None:
         batch_size(1000, 2, -1)
 
 
-def test_every_item_is_in_one_batch_in_order() -> None:
-    assert split([1, 2, 3, 4, 5], 2) == [[1, 2], [3, 4], [5]]
-    assert split([], 2) == []
+@pytest.mark.parametrize(
+    ("items", "size", "lengths"),
+    [(5, 2, [1, 2, 2]), (130, 64, [43, 43, 44]), (64, 64, [64]), (65, 64, [32, 33]), (3, 1, [1, 1, 1]), (0, 2, [])],
+)
+def test_every_item_is_in_one_batch_in_order_and_rests_are_spread(items: int, size: int, lengths: list[int]) -> None:
+    parts = split(range(items), size)
+    assert [item for part in parts for item in part] == list(range(items))
+    assert [len(part) for part in parts] == lengths

@@ -20,6 +20,11 @@ from tests.storage.examples import coco, jpeg
 def _logger(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(ingest, "get_run_logger", lambda: logging.getLogger("run"))
+    monkeypatch.setattr(ingest, "quarantine_grew", lambda device, refused: told.append((device, refused)))
+
+
+told: list[tuple[str, int]] = []
+"""Events: devices and how many of their files were refused."""
 
 
 def device(folder: Path, name: str, files: dict[str, bytes]) -> Device:
@@ -55,6 +60,7 @@ def _with_note(report: IngestReport, note: str) -> IngestReport:
 def test_the_log_says_what_was_done(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = {"a.jpg": jpeg(1), "b.jpg": b"broken", "c.jpg": jpeg(2)}
     ingest.ingest_device.fn(device(tmp_path, "cam-a", files), str(tmp_path / "store"), 2)
+    assert told[-1] == ("cam-a", 1)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "run"]
     assert line == (
         "cam-a: 3 JPEGs found, 1 new, 0 known, 1 refused, 0 wait for their labels, 0 left for the next run, "

@@ -113,10 +113,14 @@ def test_a_private_key_that_others_may_read_is_refused(keyring: Keyring, mode: i
 
 def test_a_keyring_that_others_may_write_is_refused(keyring: Keyring):
     keyring.new()
-    (keyring.folder / "keyring.json").chmod(0o666)
-    for use in (keyring.entries, keyring.signer, keyring.new, lambda: keyring.public_key("0" * 16)):
-        with pytest.raises(KeyringError, match=r"may be written by others, who could add keys; run: chmod 600"):
-            use()
+    file = keyring.folder / "keyring.json"
+    for path, bad, right in ((file, 0o666, 0o600), (file, 0o620, 0o600), (keyring.folder, 0o770, 0o700)):
+        path.chmod(bad)
+        for use in (keyring.entries, keyring.signer, keyring.new, lambda: keyring.public_key("0" * 16)):
+            with pytest.raises(KeyringError, match=f"may be written by others, .*; run: chmod {right:o} {path}$"):
+                use()
+        path.chmod(right)
+    keyring.signer()
 
 
 def test_a_private_key_that_is_gone_wrong_or_anothers(keyring: Keyring):

@@ -1,0 +1,135 @@
+"""A hundred devices on the default SQLite, a thousand on PostgreSQL: no run lost, none doubled.
+
+``RINR_DRILL_DEVICES`` in the environment changes how many devices the larger drill has.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from tests.drills.postgres import postgres
+from tests.drills.scale import FanOut, Scale
+
+pytestmark = pytest.mark.drill
+
+WORKERS = 10
+SIZES = (10, 30, 100)
+LOCKED_SECONDS, FREE_SECONDS = 4.0, 3.0
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a line, whatever pytest does with output."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"  {text}", flush=True)
+
+    with capsys.disabled():
+        print(flush=True)
+    return say
+
+
+def devices(count: int) -> list[str]:
+    return [f"device-{number:04}" for number in range(count)]
+
+
+@contextmanager
+def locked_at_times(database: Path) -> Iterator[list[float]]:
+    """Hold SQLite's write lock for some seconds, again and again; the list fills with how long each time."""
+    held: list[float] = []
+    stop = Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+            while not stop.is_set():
+                connection.execute("BEGIN IMMEDIATE")
+                start = time.monotonic()
+                stop.wait(LOCKED_SECONDS)
+                connection.execute("ROLLBACK")
+                held.append(time.monotonic() - start)
+                stop.wait(FREE_SECONDS)
+
+    thread = Thread(target=hold)
+    thread.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        thread.join()
+
+
+def judge(scale: Scale, fan_outs: list[FanOut]) -> None:
+    """Each device has one run for each fan-out that it was in, each of them completed and done once."""
+    wanted: dict[str, set[str]] = {}
+    for fan_out in fan_outs:
+        for name, run in fan_out.runs.items():
+            wanted.setdefault(name, set()).add(run)
+    runs = scale.runs()
+    assert len(runs) == sum(len(ids) for ids in wanted.values()), "runs that nobody wanted, or too few"
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    there: dict[str, set[str]] = {}
+    for run in runs:
+        assert run["work_queue_name"] == run["parameters"]["name"]
+        there.setdefault(run["parameters"]["name"], set()).add(run["id"])
+    assert there == wanted
+    noted = scale.noted()
+    assert {name: sorted(ids) for name, ids in noted.items()} == {name: sorted(ids) for name, ids in wanted.items()}
+
+
+def test_scale_hundred_devices_on_sqlite(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    names = devices(100)
+    done: list[FanOut] = []
+    with Scale(tmp_path, names, WORKERS, every=5.0).running() as scale:
+        per_device = {}
+        for count in SIZES:
+            # Light clients and workers in the same share at each size.
+            part = names[: count // 10] + names[WORKERS : WORKERS + count - count // 10]
+            fan_out = scale.fan_out(part, f"size-{count}")
+            done.append(fan_out)
+            waited = scale.wait(sum(len(each.runs) for each in done))
+            per_device[count] = fan_out.seconds / count
+            tell(
+                f"{count} devices: fan-out {fan_out.seconds:.1f} s, {per_device[count]:.3f} s a device; "
+                f"all done {waited:.1f} s later"
+            )
+        tell(f"time a device at 100 over that at 10: {per_device[100] / per_device[10]:.2f}")
+        with locked_at_times(scale.server.home / "prefect.db") as held:
+            twice = [scale.start_fan_out(names, "locked") for _ in range(2)]
+            first, second = (scale.end_fan_out(process) for process in twice)
+        assert first.runs == second.runs, "the same key is the same run, whoever asks"
+        again = scale.fan_out(names, "locked")
+        assert again.runs == first.runs
+        done.append(first)
+        waited = scale.wait(sum(len(each.runs) for each in done))
+        tell(
+            f"100 devices, two fan-outs at once with one key, the database locked {len(held)} times for "
+            f"{sum(held):.0f} s in all: {max(first.seconds, second.seconds):.1f} s, done {waited:.1f} s after a third"
+        )
+        judge(scale, done)
+        now, peak = scale.memory()
+        tell(f"{sum(len(each.runs) for each in done)} runs, none lost, none doubled; server {now} MiB, peak {peak} MiB")
+    tell(f"light clients: {dict(scale.crowd)}")
+    assert per_device[100] < 3 * per_device[10], "time a device grows with their number"
+
+
+def test_scale_thousand_devices_on_postgresql(tmp_path: Path, tell: Callable[[str], None]) -> None:
+    names = devices(int(os.environ.get("RINR_DRILL_DEVICES", "1000")))
+    with postgres() as database:
+        # At a worker's usual ten seconds the queues alone are a hundred requests a second.
+        with Scale(tmp_path, names, WORKERS, every=60.0, database=database.url).running() as scale:
+            before, _ = scale.memory()
+            fan_out = scale.fan_out(names, "thousand")
+            tell(f"{len(names)} runs created in {fan_out.seconds:.0f} s: {len(names) / fan_out.seconds:.1f} a second")
+            waited = scale.wait(len(names))
+            judge(scale, [fan_out])
+            now, peak = scale.memory()
+            tell(f"all done {waited:.0f} s later, none lost, none doubled")
+            tell(f"server: {before} MiB before, {now} MiB after, {peak} MiB at most")
+        tell(f"light clients: {dict(scale.crowd)}")

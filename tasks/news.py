@@ -12,8 +12,7 @@ from storage.fleet import Device, Fleet
 from storage.inbox import InboxError
 from storage.ingestion import has_news
 from storage.outbox import OutboxError
-from storage.quarantine import without_dropped
-from tasks.encode import encoding_of
+from tasks.encode import encoding_of, find_missing
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -59,7 +58,7 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
     """
     opened = open_store(store)
     pictures = _any_device(fleet, lambda device: has_news(device, opened, secrets=secrets))
-    images = pictures or bool(without_dropped(opened, opened.missing(encoding_of(preset))))
+    images = pictures or bool(find_missing.fn(store, preset, limit=1))
     deliveries = images
     if not deliveries:
         offered = candidates(opened, encoding_of(preset))
@@ -70,12 +69,15 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
 
 
 def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
-    def asked(device: Device) -> bool:
+    def asked(device: Device) -> bool | Exception:
         try:
             return has(device)
         except (DeviceError, InboxError, OutboxError, ValueError) as error:  # away, or credentials that are missing
-            get_run_logger().warning("%s: %s", device.name, error)
-            return True
+            return error
 
     with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        return any(list(pool.map(asked, fleet.devices)))
+        answers = list(pool.map(asked, fleet.devices))
+    for device, answer in zip(fleet.devices, answers, strict=True):
+        if isinstance(answer, Exception):
+            get_run_logger().warning("%s: %s", device.name, answer)
+    return any(answers)

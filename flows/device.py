@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.parameters import DeviceName, Epochs, FleetFile, Seed, TorchDevice
 from tasks.device import DeviceResult, train_device
+from tasks.ending import ended
 from tasks.fleet import read_fleet
 
 
@@ -15,5 +16,6 @@ def device(
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",
 ) -> DeviceResult:
-    """Verify the inbox, decode inside the training loop, train a detector, evaluate it, write model and report."""
-    return train_device(read_fleet(fleet).find(name), epochs, seed, accelerator)
+    """Receive and verify what the inbox holds, acknowledge it, train a detector that decodes in its loop, report."""
+    result = train_device(read_fleet(fleet).find(name), epochs, seed, accelerator)
+    return ended(result, result.sentence)

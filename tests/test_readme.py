@@ -22,6 +22,7 @@ def test_the_links_lead_somewhere():
         "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/fleet.md",
+        "docs/delivery.md",
         "docs/store.md",
         "docs/format.md",
         "docs/shard.md",

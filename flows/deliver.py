@@ -14,7 +14,7 @@ from tasks.deliver import (
 )
 from tasks.ending import ended
 from tasks.fleet import read_fleet
-from tasks.report import publish_deliveries
+from tasks.publish_deliver import publish_deliveries
 from tasks.turns import turn
 
 
@@ -38,6 +38,6 @@ def deliver(
         reports, unreached = deliver_to_devices(devices, described.fog, store, preset)
         runs = start_device_runs(described, store, reports, DEVICE.full_name, training)
     if any(not report.idle for report in reports):
-        publish_deliveries(reports)
+        publish_deliveries(reports, unreached, runs)
     raise_for_unreached(unreached)
     return ended(runs, spoken(reports))

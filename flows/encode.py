@@ -21,10 +21,11 @@ from tasks.encode import (
     missing_batches,
     sweep_landing,
 )
+from tasks.ending import ended
 from tasks.fleet import read_fleet
 from tasks.in_flight import in_flight
 from tasks.progress import Progress
-from tasks.report import publish_store
+from tasks.publish_encode import encoding_sentence, publish_encoded
 from tasks.turns import turn
 
 
@@ -48,8 +49,9 @@ def encode(
             fit = fit_missing.with_options(task_runner=task_runner(cluster, accelerator))
             added = fit(fleet, store, preset, batch, accelerator)
         sweep_landing(store, preset)
-    publish_store(store, preset)
-    return added
+    if added:
+        publish_encoded(store, preset, added)
+    return ended(added, encoding_sentence(added, preset))
 
 
 # What this flow is called with travels with every batch.

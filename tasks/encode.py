@@ -1,5 +1,6 @@
 """Encoding: finding what is missing, fitting batches on Dask workers, and committing in the flow's process."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from prefect import get_run_logger, task
@@ -8,6 +9,7 @@ from storage.fleet import Device, Fleet
 from storage.quarantine import refuse, worth_fitting
 from storage.tables import Pending
 from tasks.batches import BATCHES_A_WORKER, LARGEST_AUTOMATIC, batch_size, split
+from tasks.events import quarantine_grew
 from tasks.fitting import EncodedBatch, fit_batch
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -105,7 +107,9 @@ def commit_batch(store: str, encoded: EncodedBatch) -> int:
     """Append a batch to the store, exactly once however often it is called; returns the rows really added."""
     table = open_store(store)
     added = table.append(encoded.images)
-    refuse(table, encoded.refusals)
+    if refuse(table, encoded.refusals):
+        for device, count in Counter(refusal.device for refusal in encoded.refusals).items():
+            quarantine_grew(device, count)
     get_run_logger().info("%d rows committed of %d", added, len(encoded.images))
     return added
 

@@ -10,11 +10,9 @@ from prefect import get_client, task
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
-from storage.delivery import DeliveryReport
 from storage.ingestion import IngestReport
 from storage.quarantine import without_dropped
 from storage.tables import Summary
-from tasks.artifacts import publish_table
 from tasks.compare import Comparison
 from tasks.deliver import DeviceOutcome, DeviceRun
 from tasks.device import RESULT_KEY, DeviceResult
@@ -82,35 +80,6 @@ def failure_of(state: State[Any] | None) -> str | None:
 def value_of(state: State[Value] | None, otherwise: Other) -> Value | Other:
     """The result of a run that completed; of one that did not, or was not needed, something else."""
     return state.result() if state is not None and state.is_completed() else otherwise
-
-
-@task(task_run_name="publish bytes and PSNR")
-def publish_store(store: str, preset: str) -> None:
-    """A table of what the store holds of one encoding."""
-    summary = open_store(store).summary(encoding_of(preset))
-    rows: list[dict[str, Any]] = [{"what": "images", "all": summary.images, "an image": None}]
-    for what, total in (
-        ("bytes in all", summary.bytes_total),
-        ("bytes of backgrounds", summary.bytes_background),
-        ("bytes of objects", summary.bytes_objects),
-        ("bytes of headers, boxes and labels", summary.bytes_overhead),
-    ):
-        rows.append({"what": what, "all": total, "an image": round(total / max(summary.images, 1))})
-    rows.append({"what": "PSNR outside the boxes, dB", "all": None, "an image": summary.background_db})
-    rows.append({"what": "PSNR inside the boxes, dB", "all": None, "an image": summary.object_db})
-    publish_table("bytes-and-psnr", f"What the store holds in the preset {preset!r}", rows)
-
-
-@task(task_run_name="publish what was delivered")
-def publish_deliveries(reports: Sequence[DeliveryReport]) -> None:
-    """A table with a line a shard, where any was sent."""
-    rows: list[dict[str, Any]] = [
-        {"device": report.device, "shard": shard.name, "images": shard.images, "bytes": shard.bytes}
-        for report in reports
-        for shard in report.sent
-    ]
-    if rows:
-        publish_table("delivered", "Shards that this run put into inboxes", rows)
 
 
 @task(task_run_name="read the devices' results")

@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from storage.devices import DeviceError
+from storage.shards.faults import KeyringError
 from storage.weights.versions import StoreVersionError
 
 RETRIES = 2
@@ -20,6 +21,7 @@ _LASTING = (
     LookupError,
     ImportError,
     StoreVersionError,
+    KeyringError,
     PermissionError,
     IsADirectoryError,
     NotADirectoryError,

@@ -494,7 +494,8 @@ def dying(frame, event, argument):
 
 device = load_fleet(sys.argv[1]).devices[0]
 receive(device)  # an empty inbox: all is imported
-sys.settrace(lambda frame, event, argument: dying if "device" in frame.f_code.co_filename else None)
+rooms = ("/device/", "/storage/")
+sys.settrace(lambda frame, event, argument: dying if any(r in frame.f_code.co_filename for r in rooms) else None)
 os.rename(sys.argv[3], device.inbox)
 receive(device)
 """

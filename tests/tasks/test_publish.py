@@ -1,17 +1,21 @@
 """What runs leave to look at: the three headings, their figures, and text from elsewhere that stays text."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.settings import PREFECT_UI_URL, temporary_settings
 
+from storage.delivery import DeliveryReport, SentShard, Standing
 from storage.ingestion import IngestReport
 from storage.tables import Summary as StoreSummary
 from tasks import artifacts
 from tasks.artifacts import Summary, plain, publish_summary, run_link
-from tasks.deliver import DeviceRun
+from tasks.deliver import DeviceRun, UnreachedDevice
 from tasks.ingest import Ingested, IngestError
+from tasks.publish_deliver import delivery_summary
+from tasks.publish_encode import encoding_sentence, encoding_summary
 from tasks.publish_ingest import ingest_summary
 from tasks.publish_pipeline import pipeline_summary
 from tasks.report import PipelineReport
@@ -46,6 +50,54 @@ def test_the_sentence_of_an_ingestion_and_its_failure() -> None:
     assert not Ingested((report("a", waiting=2),), ()).changed
     with pytest.raises(IngestError, match="1 of 4 devices not read: gone: sftp"):
         INGESTED.raise_for_failures()
+
+
+def test_a_run_of_encoding_says_what_it_did_what_it_cost_and_what_is_left() -> None:
+    held = StoreSummary(10, 1000, 500, 400, 100, 25.0, 32.0, ("cosine",))
+    summary = encoding_summary(held, "balanced", added=6, missing=2, open_cases=0, seconds=3.0)
+    assert summary.did == ["6 images encoded with `balanced`"]
+    assert summary.cost == ["6 images in 3.0 s, 2.0 images/s", "100 bytes an image in the mean of 10"]
+    assert summary.left == ["2 images have no row of this encoding"]
+    assert encoding_sentence(6, "balanced") == "6 images encoded as balanced"
+    assert encoding_sentence(0, "balanced") == "nothing new"
+
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def contact(device: str, **changes: Any) -> DeliveryReport:
+    standing = Standing(
+        device, 1, 2, 0, changes.pop("shards", 0), 0, changes.pop("images", 0), 0, 0, 0,
+        changes.pop("since", None), None, (), changes.pop("refusals", ()), changes.pop("silent", False),
+    )  # fmt: skip
+    fields = {"sent": (), "acknowledged": (), "asked": (), "refused": (), "left_out": 0, "notes": ()}
+    return DeliveryReport(device, 1, 2, **(fields | changes), standing=standing, trained=None)
+
+
+def test_a_run_of_delivery_says_what_it_did_what_it_cost_and_what_is_left() -> None:
+    run = str(uuid4())
+    sent = (SentShard("shard-0001-00000002", 6, 900),)
+    reports = [
+        contact("a", sent=sent, acknowledged=("shard-0001-00000001",), shards=1, images=6, since=NOON, left_out=7),
+        contact("b", shards=2, images=9, since=NOON - timedelta(hours=30), silent=True),
+        contact("c", refusals=(("shard-0001-00000001", "it is *edited*"),)),
+    ]
+    with temporary_settings({PREFECT_UI_URL: "http://fog:4200"}):
+        summary = delivery_summary(
+            reports, [UnreachedDevice("d", "no route")], [DeviceRun("a", run)], 3.0, NOON + timedelta(hours=1)
+        )
+    assert summary.did == [
+        "a: 1 shards with 6 images, 900 bytes, sent, 1 shards acknowledged "
+        f"([its run](http://fog:4200/runs/flow-run/{run}))"
+    ]
+    assert summary.cost == ["6 images in 3.0 s, 2.0 images/s", "900 bytes sent"]
+    assert summary.left == [
+        "a: 6 images wait for it since 1.0 hours",
+        "a: 7 images found no room now and come later",
+        "b: 9 images wait for it since 31.0 hours, and it says nothing",
+        r"c refused shard-0001-00000001: it is \*edited\*",
+        "d not reached: no route",
+    ]
 
 
 def test_the_pipelines_page_leads_to_its_runs() -> None:

@@ -94,4 +94,4 @@ def test_a_newer_store_is_refused(store: Store) -> None:
     (Path(store.url) / "store.json").write_text('{"format": "rinr-store", "version": 9}')
     for command in ("verify", "repair", "stats"):
         output = invoke(command, "--store", store.url, code=1).output
-        assert "of version 9, this program knows up to 2: update rinr" in output.replace("\n", " ")
+        assert "of version 9, this program knows up to 3: update rinr" in output.replace("\n", " ")

@@ -16,7 +16,7 @@ from storage.shards.acknowledgement import Acknowledgement, RefusedShard
 from storage.shards.faults import Fault
 from storage.shards.manifest import shard_name, shard_place
 from storage.store import Store
-from storage.tables import DELIVERIES, Delivery, now
+from storage.tables import DELIVERIES, Delivery, delivery_row, now
 
 MAX_WAITING = 4
 """Shards of a device that it does not have at most: for one that is away, all else waits for fewer, larger ones."""
@@ -112,6 +112,12 @@ class DeviceLog:
     def unacknowledged(self) -> list[Shard]:
         """Planned shards that the device does not have, sent or not."""
         return [shard for _, shard in sorted(self.shards.items()) if not shard.taken]
+
+    def add(self, events: Sequence[Delivery]) -> None:
+        """Enter events that were written down since the log was read, of this generation and of shards that it has."""
+        self.sent_bytes += sum(event.bytes for event in events if event.status in ("sent", "resent"))
+        for event in events:
+            _enter(self, delivery_row(event))
 
     def name(self, sequence: int) -> str:
         """A shard's name in this generation."""

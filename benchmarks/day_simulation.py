@@ -165,7 +165,9 @@ def main() -> None:
         print(json.dumps({"costs": asdict(costs), "days": [asdict(day) for day in days]}))
         return
     print(f"{options.images:,} images a day, a run every {options.minutes:g} minutes, {costs}\n")
-    print("| workers | left at midnight | longest queue | minutes: median | 95 % | all | workers busy | flow busy | commits a minute |")
+    print(
+        "| workers | left at midnight | longest queue | minutes: median | 95 % | all | workers busy | flow busy | commits a minute |"
+    )
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for day in days:
         print(

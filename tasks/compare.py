@@ -13,7 +13,7 @@ from rinr.codec.frame import EncodedFrame
 from rinr.files import write_whole
 from rinr.folders import spread
 from rinr.frames import Frame
-from rinr.shard import SHARD, from_table
+from rinr.shard import frames_of
 from storage.devices import safe_spelling
 from storage.fleet import Fleet
 from storage.ingestion import read_frame
@@ -117,10 +117,8 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     images = known["image_id"].unique()
     wanted = images.take(pa.array(spread(range(len(images)), FRAMES), pa.int64()))
     # Payloads of these alone: of a million images they would not fit into memory.
-    rows = {
-        (row.image_id, row.labels_id): row.frame
-        for row in from_table(store.lookup(wanted.to_pylist(), SHARD.names, encoding_id=encoding))
-    }
+    table = store.lookup(wanted.to_pylist(), [*key, "payload"], encoding_id=encoding)
+    rows = dict(zip(zip(*(table[name].to_pylist() for name in key), strict=True), frames_of(table), strict=True))
     sources: dict[str, dict[str, Any]] = {}
     for source in store.scan(SOURCES, where=pc.field("image_id").isin(wanted)).sort_by(order).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:

@@ -71,7 +71,7 @@ def deliver_to_device(device: Device, store: str, preset: str) -> Delivery | Non
 @task(task_run_name="look into the inbox of {device.name}", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
 def inbox_state(device: Device) -> str | None:
     """A name for all that lies in a device's inbox, which changes when a shard arrives; ``None`` where it is empty."""
-    shards = Inbox(device.inbox, device.inbox_options, secrets).shards()
+    shards = Inbox(device.inbox, device.inbox_options, secrets).names()
     return hashlib.sha256("\n".join(shards).encode()).hexdigest()[:32] if shards else None
 
 

@@ -8,11 +8,10 @@ from prefect import get_run_logger, task
 
 from storage.devices import DeviceError
 from storage.fleet import Device, Fleet
-from storage.inbox import Inbox
+from storage.inbox import Inbox, InboxError
 from storage.ingestion import has_news
-from storage.quarantine import without_dropped
 from storage.store import Store
-from tasks.encode import encoding_of
+from tasks.encode import find_missing
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -58,7 +57,7 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
     """
     opened = open_store(store)
     pictures = _any_device(fleet, lambda device: has_news(device, opened, secrets=secrets))
-    images = pictures or bool(without_dropped(opened, opened.missing(encoding_of(preset))))
+    images = pictures or bool(find_missing.fn(store, preset, limit=1))
     deliveries = images or _any_device(fleet, lambda device: _waits(device, opened))
     news = News(pictures, images, deliveries)
     get_run_logger().info("%s", news if news else f"{len(fleet.devices)} devices, and nothing is new")
@@ -66,16 +65,19 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
 
 
 def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
-    def asked(device: Device) -> bool:
+    def asked(device: Device) -> bool | Exception:
         try:
             return has(device)
-        except (DeviceError, ValueError) as error:  # away, or credentials that are missing
-            get_run_logger().warning("%s: %s", device.name, error)
-            return True
+        except (DeviceError, InboxError, ValueError) as error:  # away, or credentials that are missing
+            return error
 
     with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        return any(list(pool.map(asked, fleet.devices)))
+        answers = list(pool.map(asked, fleet.devices))
+    for device, answer in zip(fleet.devices, answers, strict=True):
+        if isinstance(answer, Exception):
+            get_run_logger().warning("%s: %s", device.name, answer)
+    return any(answers)
 
 
 def _waits(device: Device, store: Store) -> bool:
-    return bool(Inbox(device.inbox, device.inbox_options, secrets).shards())
+    return bool(Inbox(device.inbox, device.inbox_options, secrets).names())

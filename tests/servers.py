@@ -42,6 +42,8 @@ class FaultProxy:
         silent: nothing that comes from the server is passed on; the connection stays open.
         failing: share of HTTP requests that are answered with 503 and do not reach the server, at random from ``seed``.
         failed: how many were.
+        up, down: bytes that were passed on to the server, and from it, over all connections.
+        up_limit, down_limit: how many of them are; then all connections are cut, hard, and new ones as well.
         refusal: answered in place of the server, by HTTP method: ``{b"PUT": b"HTTP/1.1 507 ..."}``.
     """
 
@@ -49,6 +51,10 @@ class FaultProxy:
     delay: float = 0.0
     cut_after: int | None = None
     silent: bool = False
+    up: int = 0
+    down: int = 0
+    up_limit: int | None = None
+    down_limit: int | None = None
     refusal: dict[bytes, bytes] = field(default_factory=dict)
     failing: float = 0.0
     failed: int = 0
@@ -109,8 +115,13 @@ class FaultProxy:
                 await writer.drain()
                 await asyncio.sleep(0.05)
                 return
-            far_writer.write(data)
+            passing = data if self.up_limit is None else data[: max(0, self.up_limit - self.up)]
+            self.up += len(passing)
+            far_writer.write(passing)
             await far_writer.drain()
+            if len(passing) < len(data):
+                await asyncio.sleep(0.02)
+                return
 
     async def _back(self, far_reader: Any, writer: Any) -> None:
         passed = 0
@@ -124,9 +135,14 @@ class FaultProxy:
                 await writer.drain()
                 await asyncio.sleep(0.02)
                 return
-            passed += len(data)
-            writer.write(data)
+            passing = data if self.down_limit is None else data[: max(0, self.down_limit - self.down)]
+            passed += len(passing)
+            self.down += len(passing)
+            writer.write(passing)
             await writer.drain()
+            if len(passing) < len(data):
+                await asyncio.sleep(0.02)
+                return
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def test_the_links_lead_somewhere():
         "docs/fleet.md",
         "docs/store.md",
         "docs/format.md",
+        "docs/shard.md",
         "docs/results.md",
     ):
         text = (ROOT / page).read_text()

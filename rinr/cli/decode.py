@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import pyarrow.compute as pc
 import typer
 from PIL import Image
 
@@ -16,7 +17,7 @@ from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import MAX_PAYLOAD_BYTES, EncodedFrame, unpack_frame
 from rinr.decoder import decode as decode_frame
 from rinr.files import write_whole
-from rinr.shard import SHARD, from_table
+from rinr.shard import frames_of
 
 if TYPE_CHECKING:
     from storage.store import Store
@@ -85,20 +86,20 @@ def _from_store(store: "Store", out_dir: Path, encoding: str | None, device: str
 
     try:
         places = _targets(store.scan(SOURCES, ["image_id", "device", "path"]).to_pylist(), out_dir)
-        table = store.scan(IMAGES, [*SHARD.names, "created_at"]).sort_by("created_at")
+        where = None if encoding is None else pc.field("encoding_id") == encoding
+        table = store.scan(IMAGES, ["image_id", "payload", "created_at"], where).sort_by("created_at")
     except StoreError as error:
         raise fail(str(error)) from None
-    rows = {
-        row.image_id: row for row in from_table(table) if encoding is None or row.encoding_id == encoding
-    }  # later rows replace earlier ones
+    # Later rows replace earlier ones.
+    rows = dict(zip(table["image_id"].to_pylist(), frames_of(table), strict=True))
     if not rows:
         raise fail(f"the store {store.url} holds no encoded image" + (f" of encoding {encoding}" if encoding else ""))
     done = refused = 0
     with progress_bar(f"decoding {len(rows)} images") as tell:
-        for index, (image_id, row) in enumerate(sorted(rows.items())):
+        for index, (image_id, frame) in enumerate(sorted(rows.items())):
             for target in places.get(image_id, [out_dir / f"{image_id}.png"]):
                 try:
-                    _write(row.frame, target, device)
+                    _write(frame, target, device)
                     done += 1
                 except PayloadError as error:
                     note(f"refused: {image_id}: {error}")

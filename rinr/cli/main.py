@@ -11,6 +11,7 @@ from rinr.cli.encode import encode
 from rinr.cli.fleet import fleet_app
 from rinr.cli.info import info
 from rinr.cli.inspect import inspect
+from rinr.cli.keys import app as keys_app
 from rinr.cli.mosaic import mosaic
 from rinr.cli.quarantine import app as quarantine_app
 from rinr.cli.store import app as store_app
@@ -27,6 +28,7 @@ for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
 app.add_typer(store_app, name="store")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(keys_app, name="keys")
 
 
 def _version(value: bool) -> None:

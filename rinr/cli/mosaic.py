@@ -13,7 +13,7 @@ from rinr.folders import FolderError, frames_of, labelled_folders
 from rinr.frames import Frame
 from rinr.mosaic import mosaic as draw
 from rinr.presets import find_preset
-from rinr.shard import SHARD, from_table
+from rinr.shard import frames_of as stored_frames
 
 
 def mosaic(
@@ -56,10 +56,10 @@ def _stored(url: str, frames: list[Frame]) -> list[tuple[Frame, EncodedFrame]]:
     from storage.tables import IMAGES
 
     try:
-        table = store.scan(IMAGES, [*SHARD.names, "created_at"]).sort_by("created_at")
+        table = store.scan(IMAGES, ["image_id", "payload", "created_at"]).sort_by("created_at")
     except StoreError as error:
         raise fail(str(error)) from None
-    newest = {row.image_id: row.frame for row in from_table(table)}
+    newest = dict(zip(table["image_id"].to_pylist(), stored_frames(table), strict=True))
     rows = [(frame, newest[frame.image_id]) for frame in frames if frame.image_id in newest]
     if not rows:
         raise fail(f"none of these frames is in the store {url}; run: rinr encode FOLDER --store {url}")

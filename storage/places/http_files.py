@@ -50,6 +50,15 @@ async def get(file_system: Any, url: str, limit: int) -> bytes:
     return await _patiently(_get, file_system, url, limit)
 
 
+async def get_range(file_system: Any, url: str, start: int, count: int) -> bytes | None:
+    """At most ``count`` bytes from ``start`` on, fewer at the body's end; ``None`` of a server that gives no ranges.
+
+    Raises:
+        OSError, aiohttp.ClientError: as of :func:`get`.
+    """
+    return await _patiently(_get_range, file_system, url, start, count)
+
+
 async def head(file_system: Any, url: str) -> Info:
     """Size, time and ETag of a file, as fsspec's ``info`` has them.
 
@@ -143,6 +152,25 @@ async def _get(file_system: Any, url: str, limit: int) -> bytes:
             if len(data) > limit:
                 break
         return bytes(data[: limit + 1])
+
+
+async def _get_range(file_system: Any, url: str, start: int, count: int) -> bytes | None:
+    session = await file_system.set_session()
+    asked = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
+    async with session.get(_exact(url), **_asked(file_system, asked)) as response:
+        if response.status == 416:
+            return b""  # it begins at or after the end
+        if response.status != 206:
+            _check(response)
+            return None
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise AnswerError(f"the server gives another range of {response.url} than was asked for")
+        data = bytearray()
+        async for chunk in response.content.iter_chunked(256 * 1024):
+            data += chunk
+            if len(data) > count:
+                break
+        return bytes(data[:count])
 
 
 async def _head(file_system: Any, url: str) -> Info:

@@ -34,6 +34,41 @@ async def read(file_system: Any, path: str, limit: int) -> bytes:
             raise FileNotFoundError(2, "No such file or directory", path) from error
 
 
+async def read_block(file_system: Any, path: str, start: int, count: int) -> bytes:
+    """At most ``count`` bytes from ``start`` on, fewer at the file's end."""
+    from asyncssh.sftp import SFTPNoSuchFile
+
+    async with file_system._pool.get() as channel:
+        try:
+            async with channel.open(path, "rb") as file:
+                return bytes(await file.read(count, start))
+        except SFTPNoSuchFile as error:
+            raise FileNotFoundError(2, "No such file or directory", path) from error
+
+
+async def write_block(file_system: Any, path: str, start: int, block: bytes) -> None:
+    """Write bytes from ``start`` on; from 0 on the file is made where it is not there.
+
+    The last byte is written last: a file that is long enough holds the whole block.
+
+    Raises:
+        FileNotFoundError: it is not there, and ``start`` is not 0.
+    """
+    from asyncssh import FXF_CREAT, FXF_WRITE
+    from asyncssh.sftp import SFTPNoSuchFile
+
+    flags = FXF_WRITE | (FXF_CREAT if start == 0 else 0)
+    async with file_system._pool.get() as channel:
+        try:
+            async with channel.open(path, flags, encoding=None) as file:
+                # Pieces of one write are under way together and arrive in any order.
+                if block[:-1]:
+                    await file.write(block[:-1], start)
+                await file.write(block[-1:], start + len(block) - 1)
+        except SFTPNoSuchFile as error:
+            raise FileNotFoundError(2, "No such file or directory", path) from error
+
+
 async def rename(file_system: Any, path: str, target: str) -> None:
     """Give a file another name, over what stood there before.
 

@@ -61,7 +61,7 @@ class Bench:
         """The scenes as another device's, encoded."""
         frames = [working_frame(s.data, ImageLabels("x", (96, 64), None, (s.box,) if labelled else ())) for s in scenes]
         images = encode(frames, self.preset)
-        return [ShardRow(i.image_id, i.labels_id, i.encoding_id, i.frame) for i in images]
+        return [ShardRow(i.image_id, i.frame) for i in images]
 
     def deliver(self, scenes: Sequence[Scene], device: str = "cam-b", labelled: bool = True) -> Manifest:
         return self.inbox.put(self.rows(scenes, labelled), device)

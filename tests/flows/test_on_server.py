@@ -1,44 +1,21 @@
-"""The flows on a real Prefect server, with three small pictures on two devices. The server is started once."""
+"""The flows on a real Prefect server behind a password, with three small pictures on two devices."""
 
 import json
-import os
-import subprocess
-import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-import flows
-from services.ports import free_port
-from services.prefect_server import PrefectServer
-from services.processes import Processes
-from storage.fleet import Device, Fleet, fleet_toml
+from flows.catalogue import DEPLOYMENTS
+from rinr.version import __version__
+from storage.fleet import Fleet, fleet_toml
 from storage.inbox import Inbox
 from storage.store import Store
 from storage.tables import SOURCES
-from tests.conftest import jpeg, picture
+from tests.flows.conftest import Place, device, fill
 
 pytestmark = pytest.mark.server
-
-CHECKOUT = Path(flows.__path__[0]).parent
-
-PREPARE = """
-import sys
-from pathlib import Path
-from flows.catalogue import DEVICE_POOL, FOG_POOL
-from services import prefect_api
-from services.prefect_server import PrefectServer
-home, port, checkout, fleet, store = sys.argv[1:]
-prefect_api.make_pools((FOG_POOL, DEVICE_POOL))
-prefect_api.make_pools((FOG_POOL, DEVICE_POOL))  # what is there already is no error
-places = {"RINR_FLEET": fleet, "RINR_STORE": store}
-prefect_api.deploy(PrefectServer(Path(home), int(port)), Path(checkout), places, Path(home) / "deploy.log")
-"""
 
 STAGES = """
 import json, sys
@@ -90,92 +67,40 @@ print(state.message)
 """
 
 
-@dataclass(frozen=True)
-class Place:
-    server: PrefectServer
-    fleet: Path
-    store: Path
-    folder: Path
-
-    def python(self, code: str, *arguments: str) -> str:
-        """Run a program that talks to the server; returns what it prints last."""
-        script = self.folder / "script.py"
-        script.write_text(code)
-        done = subprocess.run(
-            [sys.executable, str(script), *arguments],
-            env={**os.environ, **self.server.environment(), "PYTHONPATH": str(CHECKOUT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return (done.stdout.strip().splitlines() or [""])[-1]
-
-    def ask(self, path: str, **body: Any) -> Any:
-        request = urllib.request.Request(
-            f"{self.server.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-
-def fill(storage: Path, seeds: list[int]) -> None:
-    storage.mkdir(parents=True)
-    names = [f"{seed}.jpg" for seed in seeds]
-    for seed, name in zip(seeds, names, strict=True):
-        (storage / name).write_bytes(jpeg(picture(seed)))
-    boxes = [{"id": i, "image_id": i, "category_id": 1, "bbox": [18, 12, 14, 14]} for i in range(len(names))]
-    document = {
-        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(names)],
-        "annotations": boxes,
-        "categories": [{"id": 1, "name": "square"}],
-    }
-    (storage / "annotations.json").write_text(json.dumps(document))
-
-
-def device(name: str, folder: Path, queue: str) -> Device:
-    home = folder / name
-    return Device(name=name, storage=str(home / "storage"), inbox=str(home / "inbox"), work_queue=queue, home=str(home))
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("place")
-    devices = []
-    for name, seeds in (("a", [0, 1]), ("b", [2])):
-        fill(folder / name / "storage", seeds)
-        devices.append(device(name, folder, f"queue-{name}"))
-    fleet = folder / "fleet.toml"
-    fleet.write_text(fleet_toml(Fleet(devices=tuple(devices))))
-    server = PrefectServer(folder / "prefect", free_port())
-    processes = Processes(folder)
-    try:
-        server.start(processes)
-        server.wait(processes)
-        made = Place(server, fleet, folder / "store", folder)
-        made.python(PREPARE, str(server.home), str(server.port), str(CHECKOUT), str(fleet), str(made.store))
-        yield made
-    finally:
-        processes.stop_all()
-
-
 def test_the_pages_call_the_servers_own_port(place: Place) -> None:
     with urllib.request.urlopen(f"{place.server.ui}/ui-settings", timeout=10) as answer:
-        assert json.load(answer)["api_url"] == place.server.api
+        settings = json.load(answer)
+    assert settings["api_url"] == place.server.api
+    assert settings["auth"] == "BASIC", "the pages ask for the password"
+
+
+@pytest.mark.parametrize("header", [None, "Basic b3BlcmF0b3I6d3Jvbmc=", "Bearer x", "Basic"])
+def test_nothing_is_told_without_the_password(place: Place, header: str | None) -> None:
+    for path in ("deployments/filter", "flow_runs/filter", "artifacts/filter", "block_documents/filter"):
+        headers = {"Content-Type": "application/json"} | ({"Authorization": header} if header else {})
+        request = urllib.request.Request(f"{place.server.api}/{path}", b"{}", headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 401
 
 
 def test_all_is_deployed_with_the_places_filled_in(place: Place) -> None:
     deployed = {found["name"]: found for found in place.ask("deployments/filter")}
     assert sorted(deployed) == ["deliver", "device", "encode", "ingest", "maintain", "pipeline"]
     assert deployed["pipeline"]["parameters"] == {"fleet": str(place.fleet), "store": str(place.store)}
-    assert deployed["device"]["work_pool_name"] == "devices"
+    for expected in DEPLOYMENTS:
+        found = deployed[expected.flow]
+        limit = found["global_concurrency_limit"]
+        assert (found["work_pool_name"], found["work_queue_name"]) == (expected.pool, expected.queue)
+        assert (limit["limit"] if limit else None) == expected.at_once
+        assert (found["concurrency_options"] or {}).get("collision_strategy") == expected.collision
+        assert (found["version"], found["tags"]) == (__version__, list(expected.tags))
     form = deployed["pipeline"]["parameter_openapi_schema"]["properties"]
     assert form["epochs"]["title"] == "Epochs"
     assert "1 to 1000" in form["epochs"]["description"]
 
 
-def test_the_schedule_makes_runs_of_the_pipeline(place: Place) -> None:
+def test_the_schedule_makes_runs_that_do_not_wait_for_the_devices(place: Place) -> None:
     # With SQLAlchemy 2.1 the server's scheduler fails quietly, and nothing ever runs of its own accord.
     (pipeline,) = [found for found in place.ask("deployments/filter") if found["name"] == "pipeline"]
     end = time.monotonic() + 90
@@ -184,6 +109,8 @@ def test_the_schedule_makes_runs_of_the_pipeline(place: Place) -> None:
         assert time.monotonic() < end, "the server schedules nothing"
         time.sleep(1)
     assert runs[0]["state_type"] == "SCHEDULED"
+    assert runs[0]["parameters"]["patience"] == 0
+    assert set(pipeline["tags"]) <= set(runs[0]["tags"])
 
 
 def test_from_jpegs_to_shards_and_device_runs_and_nothing_twice(place: Place) -> None:
@@ -197,7 +124,7 @@ def test_from_jpegs_to_shards_and_device_runs_and_nothing_twice(place: Place) ->
         "b": [2],
     }
     for name in "ab":
-        run = json.loads(urllib.request.urlopen(f"{place.server.api}/flow_runs/{said['runs'][name]}").read())
+        run = place.get(f"flow_runs/{said['runs'][name]}")
         assert (run["work_queue_name"], run["state_type"]) == (f"queue-{name}", "SCHEDULED")
         assert run["parameters"]["name"] == name
     tables = {found["key"]: found["type"] for found in place.ask("artifacts/filter")}

@@ -18,9 +18,11 @@ from storage.fleet import Device
 from storage.folder import Folder
 from storage.inbox import Inbox, InboxError
 from storage.places.http_files import links
+from storage.shards.manifest import open_manifest
+from storage.shards.shard_file import read_shard
 from tests.servers import PASSWORD, FaultProxy, HttpServer, S3Server, SftpServer, closed_port
 from tests.storage.examples import jpeg
-from tests.storage.test_inbox import ROWS
+from tests.storage.shards.examples import DATA, MANIFEST, ROWS, SIGNED, trusted
 
 KINDS = ["local", "s3", "sftp", "http"]
 REMOTE = ["s3", "sftp", "http"]
@@ -198,26 +200,32 @@ def test_a_place_that_is_not_there(make_place, kind: str):
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "sftp"])
-def test_an_inbox_is_written_and_read(make_place, kind: str):
+def test_an_inbox_is_written_and_read(make_place, kind: str, tmp_path: Path):
     place = make_place(kind, {})
     inbox = Inbox(f"{place.url}/inbox", place.options)
-    assert inbox.manifests() == []
-    manifest = inbox.put(ROWS, "cam")
-    assert Inbox(f"{place.url}/inbox", place.options).read(manifest, device="cam") == ROWS
-    assert sorted(Folder(f"{place.url}/inbox", place.options).names()) == [
-        f"{manifest.shard}.json",
-        f"{manifest.shard}.parquet",
-    ]
+    assert inbox.names() == []
+    inbox.put(MANIFEST.name, DATA, SIGNED)
+    check_received(Inbox(f"{place.url}/inbox", place.options), tmp_path)
+    folder = Folder(f"{place.url}/inbox", place.options)
+    assert folder.names() == [f"{MANIFEST.name}.manifest", f"{MANIFEST.name}.parquet"]
+    inbox.remove([MANIFEST.name])
+    assert folder.names() == []
 
 
-def test_an_inbox_behind_http_is_read_and_not_written(make_place, http_server: HttpServer):
-    local = Inbox(str(http_server.folder / "inbox"))
-    manifest = local.put(ROWS, "cam")
+def check_received(inbox: Inbox, home: Path) -> None:
+    """The one shard that lies there, as a device takes it."""
+    (name,) = inbox.names()
+    manifest = open_manifest(inbox.manifest(name), f"{name}.manifest", trusted)
+    inbox.fetch(manifest, home / "received" / name)
+    assert read_shard((home / "received" / name).read_bytes(), manifest) == ROWS
+
+
+def test_an_inbox_behind_http_is_read_and_not_written(make_place, http_server: HttpServer, tmp_path: Path):
+    Inbox(str(http_server.folder / "inbox")).put(MANIFEST.name, DATA, SIGNED)
     inbox = Inbox(http_server.url("inbox"))
-    assert inbox.manifests() == [manifest]
-    assert inbox.read(manifest, device="cam") == ROWS
+    check_received(inbox, tmp_path)
     with pytest.raises(InboxError, match="HTTP only reads"):
-        inbox.put(ROWS[:1], "cam")
+        inbox.put(MANIFEST.name, DATA, SIGNED)
 
 
 @pytest.mark.parametrize("kind", ["s3", "sftp"])
@@ -383,23 +391,25 @@ def test_full_s3(make_place, proxies: ExitStack):
     proxy = proxies.enter_context(FaultProxy(place.port, refusal={b"PUT": FULL % (len(QUOTA), QUOTA)}))
     fields = place.fields(proxy.port)
     with pytest.raises(InboxError, match=r"cannot be written: .*minimum free space; check `inbox`"):
-        Inbox(f"{place.url}/inbox", fields["storage_options"]).put(ROWS, "cam")
+        Inbox(f"{place.url}/inbox", fields["storage_options"]).put(MANIFEST.name, DATA, SIGNED)
     storage = place.storage(proxy.port)
     with pytest.raises(DeviceError, match=r"cannot be written: a\.jpg: .*minimum free space"):
         storage.move("a.jpg", "done")
     assert storage.read("a.jpg") == b"x"
 
 
-def test_full_sftp(make_place, sftp_server: SftpServer, monkeypatch: pytest.MonkeyPatch):
+def test_full_sftp(make_place, sftp_server: SftpServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     place = make_place("sftp", {})
     monkeypatch.setattr(sftp_server, "full", True)
     inbox = Inbox(f"{place.url}/inbox", place.options)
     with pytest.raises(InboxError, match=r"cannot be written: No space left on device; check `inbox`"):
-        inbox.put(ROWS, "cam")
-    left = sftp_server.folder / place.url.rsplit("/", 1)[1] / "inbox"
-    assert list(left.iterdir()) == []
+        inbox.put(MANIFEST.name, DATA, SIGNED)
+    assert Folder(f"{place.url}/inbox", place.options).names() == []
     monkeypatch.setattr(sftp_server, "full", False)
-    assert inbox.read(inbox.put(ROWS, "cam")) == ROWS
+    inbox.put(MANIFEST.name, DATA, SIGNED)
+    check_received(inbox, tmp_path)
+    left = sftp_server.folder / place.url.rsplit("/", 1)[1] / "inbox"
+    assert sorted(path.name for path in left.iterdir()) == [f"{MANIFEST.name}.manifest", f"{MANIFEST.name}.parquet"]
 
 
 def test_full_local(tmp_path: Path):
@@ -407,11 +417,11 @@ def test_full_local(tmp_path: Path):
     code = """
 import resource, signal, sys
 from storage.inbox import Inbox, InboxError
-from tests.storage.test_inbox import ROWS
+from tests.storage.shards.examples import DATA, MANIFEST, SIGNED
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:
-    Inbox(sys.argv[1]).put(ROWS, "cam")
+    Inbox(sys.argv[1]).put(MANIFEST.name, DATA, SIGNED)
 except InboxError as error:
     print(error)
 """
@@ -419,4 +429,8 @@ except InboxError as error:
         [sys.executable, "-c", code, str(tmp_path / "inbox")], capture_output=True, text=True, timeout=120
     )
     assert "cannot be written: File too large; check `inbox`" in done.stdout, done.stderr
-    assert list((tmp_path / "inbox").iterdir()) == []
+    inbox = Inbox(str(tmp_path / "inbox"))
+    assert inbox.names() == []
+    inbox.put(MANIFEST.name, DATA, SIGNED)
+    check_received(inbox, tmp_path)
+    assert len(list((tmp_path / "inbox").iterdir())) == 2

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from rinr.shard import from_table
+from rinr.shard import frames_of
 from storage.store import Store, StoreError
 from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, image_row, now
 from storage.weights.delta import ROW_GROUP
@@ -24,7 +24,7 @@ def test_images_read_back_as_they_were_appended(store: Store):
     assert store.append(images) == 5
     table = store.scan(IMAGES)
     assert table.schema == IMAGES.schema
-    assert [row.frame for row in from_table(table)] == [image.frame for image in images]
+    assert frames_of(table) == [image.frame for image in images]
     assert table["image_id"].to_pylist() == [image.image_id for image in images]
     assert table["object_db"].to_pylist() == [None, 31.0, None, 33.0, None]
 
@@ -41,7 +41,7 @@ def test_a_store_from_before_a_column_was_added_is_read_and_written_on(tmp_path:
     table = store.scan(IMAGES).sort_by("created_at")
     assert table.schema == IMAGES.schema
     assert table["picked"].to_pylist() == [None, "siren 10x3"]
-    assert [row.frame for row in from_table(table)] == [encoded_image(n).frame for n in (0, 1)]
+    assert frames_of(table) == [encoded_image(n).frame for n in (0, 1)]
 
 
 def test_what_is_present_is_not_appended_again(store: Store):

@@ -16,6 +16,6 @@ def encoded(tiny: Preset) -> Callable[[Sequence[Frame]], list[ShardRow]]:
 
     def rows(frames: Sequence[Frame]) -> list[ShardRow]:
         images = encode(frames, tiny)
-        return [ShardRow(image.image_id, image.labels_id, image.encoding_id, image.frame) for image in images]
+        return [ShardRow(image.image_id, image.frame) for image in images]
 
     return rows

@@ -135,6 +135,6 @@ def test_bad_input_is_refused_by_name(encoded, tmp_path):
         RinrDataset(rows, size=(60, 48))
     with pytest.raises(ValueError, match="60x48: both sides must be multiples of 8"):
         JpegDataset([], size=(60, 48))
-    broken = ShardRow("i", "l", "e", EncodedFrame(64, 48, b"\x00nonsense", ()))
+    broken = ShardRow("0" * 64, EncodedFrame(64, 48, b"\x00nonsense", ()))
     with pytest.raises(PayloadError):
         RinrDataset([*rows, broken])

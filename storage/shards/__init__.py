@@ -1,0 +1,1 @@
+"""What travels between the fog and its devices, to the byte: keys, signatures, manifests, shards, acknowledgements."""

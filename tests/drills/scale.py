@@ -109,14 +109,23 @@ class Scale:
     def fan_out(self, names: Sequence[str], key: str) -> FanOut:
         return self.end_fan_out(self.start_fan_out(names, key))
 
-    def wait(self, runs: int) -> float:
-        """Wait until so many runs of devices have completed; returns the seconds."""
-        start = time.monotonic()
-        while (done := self.count(["COMPLETED"])) < runs:
-            assert time.monotonic() - start < HANG_SECONDS, f"{done} of {runs} runs completed"
+    def finish(self, fan_out: FanOut, key: str) -> tuple[float, int]:
+        """Wait until each device's run has completed; returns the seconds, and how many runs were started anew.
+
+        A worker that cannot reach the server when it starts a run gives that run up as crashed. The next delivery asks
+        for the same runs as this one did, and finds all but those that were given up.
+        """
+        start, anew = time.monotonic(), 0
+        names = set(fan_out.runs)
+        while left := names - self._completed(key):
+            assert time.monotonic() - start < HANG_SECONDS, f"the runs of {sorted(left)} never complete"
             self._processes.check()
-            time.sleep(1)
-        return time.monotonic() - start
+            if not self.count(["SCHEDULED", "PENDING", "RUNNING"]):
+                left = names - self._completed(key)
+                anew += len(left)
+                self.fan_out(sorted(left), key)
+            time.sleep(1 + len(names) / 50)  # each look is a request for every two hundred runs
+        return time.monotonic() - start, anew
 
     def count(self, states: Sequence[str] | None = None) -> int:
         """How many runs of devices the server knows, in all states or in some."""
@@ -132,6 +141,11 @@ class Scale:
         ):
             found += page
         return found
+
+    def _completed(self, key: str) -> set[str]:
+        """The devices whose run for a key has completed."""
+        ended = (run for run in self.runs() if run["state_type"] == "COMPLETED")
+        return {run["parameters"]["name"] for run in ended if run["idempotency_key"].startswith(f"{key}:")}
 
     def noted(self) -> dict[str, list[str]]:
         """The runs whose bodies were done, once a time, by device."""

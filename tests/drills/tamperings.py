@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from storage.shards.faults import Fault
 from storage.shards.manifest import DATA, MANIFEST, PURPOSE
 from storage.shards.signing import SigningKey, signed

@@ -25,7 +25,6 @@ import numpy as np
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from PIL import Image
-from storage.shards.keyring import Keyring
 
 from flows.catalogue import DEVICE_POOL
 from services.ports import free_port
@@ -33,6 +32,7 @@ from services.prefect_server import PrefectServer
 from services.processes import Processes
 from services.workers import start_device_workers
 from storage.fleet import Device, Fleet, Fog, fleet_toml
+from storage.shards.keyring import Keyring
 from tests.drills.fog_node import ANSWER
 
 CHECKOUT = Path(__file__).resolve().parents[2]

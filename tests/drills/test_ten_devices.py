@@ -6,8 +6,8 @@ from pathlib import Path
 from shutil import disk_usage
 
 import pytest
-from storage.shards.manifest import MANIFEST
 
+from storage.shards.manifest import MANIFEST
 from tests.drills.tamperings import TAMPERINGS, Attack, Tampering
 from tests.drills.ten_devices import NAMES, TenDevices, small_disk
 

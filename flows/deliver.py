@@ -1,13 +1,21 @@
-"""The flow `deliver`: what each device lacks into its inbox, then the devices' own runs."""
+"""The flow `deliver`: a contact with each device that lacks or says something, then the devices' own runs."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
-from flows.catalogue import DEVICE, device_queue
+from flows.catalogue import DEVICE
 from flows.parameters import Epochs, FleetFile, PresetName, Seed, StoreUrl, TorchDevice
-from tasks.deliver import DeviceRun, deliver_to_device, inbox_state, start_device_run
+from tasks.deliver import (
+    DeviceRun,
+    deliver_to_devices,
+    find_waiting,
+    raise_for_unreached,
+    spoken,
+    start_device_runs,
+)
+from tasks.ending import ended
 from tasks.fleet import read_fleet
 from tasks.report import publish_deliveries
+from tasks.turns import turn
 
 
 @flow(name="deliver")
@@ -19,20 +27,17 @@ def deliver(
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",
 ) -> list[DeviceRun]:
-    """Put the rows that each device lacks into its inbox as one shard, and start the runs of all that have any.
+    """Hear what the devices have, put what they lack into their inboxes, and start the runs of those with anything new.
 
     The runs are created here one after another, each on its device's own queue, and not waited for.
     """
-    devices = read_fleet(fleet).devices
-    delivered = [deliver_to_device(device, store, preset) for device in devices]
-    publish_deliveries(delivered)
-    runs = []
-    for device in devices:
-        inbox = inbox_state(device)
-        if inbox is not None:
-            parameters = {
-                "fleet": fleet, "name": device.name, "epochs": epochs, "seed": seed, "accelerator": accelerator,
-            }  # fmt: skip
-            key = f"{flow_run.root_flow_run_id}:{inbox}"
-            runs.append(start_device_run(device, DEVICE.full_name, device_queue(device), parameters, key))
-    return runs
+    described = read_fleet(fleet)
+    training = {"fleet": fleet, "epochs": epochs, "seed": seed, "accelerator": accelerator}
+    with turn("deliver", store):
+        devices = find_waiting(described, store, preset, training)
+        reports, unreached = deliver_to_devices(devices, described.fog, store, preset)
+        runs = start_device_runs(described, store, reports, DEVICE.full_name, training)
+    if any(not report.idle for report in reports):
+        publish_deliveries(reports)
+    raise_for_unreached(unreached)
+    return ended(runs, spoken(reports))

@@ -1,6 +1,9 @@
-"""The fleet's description: which devices there are, where their storage and their inboxes lie.
+"""The fleet's description: which devices there are, where their storage, inboxes and outboxes lie, what each receives.
 
-A TOML file with one table a device; every field stands in ``docs/fleet.md``::
+A TOML file with one table a device, and one for the fog node; every field stands in ``docs/fleet.md``::
+
+    [fog]
+    keyring = "/etc/rinr/keys"
 
     [[device]]
     name = "bridge-cam"
@@ -20,12 +23,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from rinr.folders import LABELS_FILE
-from storage.credentials import reference_of
+from storage.credentials import Reference, reference_of
 from storage.places.device_paths import path_fault, safe_spelling
+from storage.shards.faults import KeyringError
 from storage.toml_lines import TomlLines, toml_lines
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -37,13 +41,17 @@ _MAX_SETTLE = 86_400.0  # seconds
 _MAX_KEYS = 100  # in one device's table
 _MAX_LISTED = 40  # errors in one message
 _MAX_CLASSES = 10_000
+_MAX_RECEIVED_LABELS = 1_000
+_MAX_DAYS = 36_500.0
+_MAX_SILENCE = 87_600.0  # hours
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET_KEY = re.compile(
     r"secret|passw(or)?d|passphrase|token|credential|authorization|cookie|(^|[_-])key$|access_key|(^|[_-])sas($|[_-])",
     re.IGNORECASE,
 )
-_MUST_DIFFER = ("name", "storage", "inbox", "home")
+_MUST_DIFFER = ("name", "storage", "inbox", "outbox", "home")
+_FOLDERS = ("storage", "inbox", "outbox", "home")
 
 
 class FleetError(ValueError):
@@ -138,6 +146,42 @@ def _count(value: Any, depth: int) -> int:
     return sum(1 + _count(item, depth + 1) for item in items)
 
 
+def _list_as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _checked_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(labels) > _MAX_RECEIVED_LABELS or not all(map(_is_label, labels)):
+        raise _wrong(f"at most {_MAX_RECEIVED_LABELS:,} names, each printable and at most 100 bytes of UTF-8")
+    return labels
+
+
+def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > MAX_DEVICES or not all(map(_NAME.fullmatch, names)):
+        raise _wrong(f"at most {MAX_DEVICES:,} names of devices of this file")
+    return names
+
+
+def _as_reference(value: Any) -> Any:
+    expected = _EXPECTED_OF_FOG["signing_key",]
+    if not isinstance(value, Mapping | Reference):
+        raise PydanticCustomError("secret", "{expected}", {"expected": expected})
+    try:
+        return reference_of(value) or value
+    except ValueError:
+        raise _wrong(expected) from None
+
+
+def _checked_key(value: str) -> str:
+    from storage.shards.signing import PublicKey  # needs a package that a fleet without keys can do without
+
+    try:
+        PublicKey.from_text(value)
+    except KeyringError:
+        raise _wrong(_EXPECTED["public_key",]) from None
+    return value
+
+
 Line = Annotated[str, AfterValidator(_checked_line)]
 Url = Annotated[str, AfterValidator(_checked_url), AfterValidator(_checked_line)]
 LocalFolder = Annotated[str, AfterValidator(_checked_line), AfterValidator(_checked_folder)]
@@ -194,6 +238,35 @@ class LabelsPlace(_Table):
         return self
 
 
+class Receives(_Table):
+    """Which pictures a device is sent: all but its own, as far as every condition given here holds.
+
+    Attributes:
+        labels: with an object of at least one of these labels; any without it.
+        neighbours: taken by at least one of these devices; by any other without it.
+        days: captured in so many days before now; at any time without it.
+        budget: bytes that are sent in one contact at most, the best value per byte first; what is left out may come
+            at the next contact. As many as there are without it.
+    """
+
+    labels: Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple), AfterValidator(_checked_labels)] = ()
+    neighbours: Annotated[tuple[str, ...], BeforeValidator(_list_as_tuple), AfterValidator(_checked_names)] = ()
+    days: Annotated[float, Field(gt=0, le=_MAX_DAYS, allow_inf_nan=False)] | None = None
+    budget: Annotated[int, Field(ge=1, le=2**53)] | None = None
+
+
+class Fog(_Table):
+    """What the fog node needs for itself.
+
+    Attributes:
+        keyring: local folder of the keyring with which it signs (:mod:`storage.shards.keyring`).
+        signing_key: where the private key that signs stands instead, as PEM; the keyring's active one without it.
+    """
+
+    keyring: LocalFolder = "keys"  # no model has a field `keys`: dict() takes whatever has one for a mapping
+    signing_key: Annotated[Reference, BeforeValidator(_as_reference)] | None = None
+
+
 class Device(_Table):
     """One edge device.
 
@@ -204,12 +277,17 @@ class Device(_Table):
         labels: where its labels stand.
         inbox: fsspec URL or folder in which it finds what is delivered to it.
         inbox_options: like ``storage_options``.
+        outbox: fsspec URL or folder in which it puts its acknowledgements; where it is not said, the folder ``outbox``
+            in the inbox, with the inbox's options.
+        outbox_options: like ``storage_options``.
+        receives: which pictures it is sent.
         work_queue: the queue on which its own work is run; its name where it is not said.
         home: local folder in which the device keeps its cache, model and report.
         public_key: with which what it sends is checked.
         after: what becomes of a picture on the device once it is committed: ``keep``, ``move`` or ``delete``.
         limit: new images to take in one run at most; all without it.
         settle: seconds that a file has to be left alone before it is taken.
+        silent_after: hours after which a device that has something waiting and says nothing counts as silent.
     """
 
     name: Annotated[str, AfterValidator(_checked_name)]
@@ -218,12 +296,21 @@ class Device(_Table):
     labels: LabelsPlace = LabelsPlace()
     inbox: Url
     inbox_options: Options = Field(default_factory=dict)
+    outbox: Url = Field(default_factory=lambda checked: _outbox_in(checked.get("inbox", "")))
+    outbox_options: Options = Field(default_factory=lambda checked: _options_of_outbox(checked))
+    receives: Receives = Receives()
     work_queue: Line = ""
     home: LocalFolder
-    public_key: Line | None = None
+    public_key: Annotated[Line, AfterValidator(_checked_key)] | None = None
     after: Literal["keep", "move", "delete"] = "keep"
     limit: Annotated[int, Field(ge=1, le=2**53)] | None = None
     settle: Annotated[float, Field(ge=0, le=_MAX_SETTLE, allow_inf_nan=False)] = 10.0
+    silent_after: Annotated[float, Field(gt=0, le=_MAX_SILENCE, allow_inf_nan=False)] = 24.0
+
+    @property
+    def keyring(self) -> str:
+        """The folder of its keyring, on the device itself."""
+        return f"{self.home.rstrip('/')}/keys"
 
     @model_validator(mode="before")
     @classmethod
@@ -235,9 +322,10 @@ class Device(_Table):
 
 
 class Fleet(_Table):
-    """All devices, in the order of the file."""
+    """The fog node, and all devices in the order of the file."""
 
     devices: tuple[Device, ...]
+    fog: Fog = Fog()
 
     def find(self, name: str) -> Device:
         """The device of this name.
@@ -252,23 +340,39 @@ class Fleet(_Table):
         raise FleetError(f"no device {name[:80]!r} in the fleet; there are: {names}")
 
 
-_EXPECTED = {
+_EXPECTED: dict[tuple[str, ...], str] = {
     ("name",): "text: lower-case letters, digits and hyphens",
     ("storage",): "text: an fsspec URL or a folder",
     ("inbox",): "text: an fsspec URL or a folder",
     ("home",): "text: a local folder",
     ("work_queue",): "text: the name of a work queue",
-    ("public_key",): "text: the device's public key",
+    ("public_key",): "text: the device's public key, as `rinr keys list` on the device shows it",
     ("after",): '"keep", "move" or "delete"',
     ("limit",): "a whole number, 1 or more",
     ("settle",): f"seconds, 0 to {_MAX_SETTLE:,.0f}",
+    ("silent_after",): f"hours, more than 0 and at most {_MAX_SILENCE:,.0f}",
     ("storage_options",): "a table of options",
     ("inbox_options",): "a table of options",
+    ("outbox",): "text: an fsspec URL or a folder",
+    ("outbox_options",): "a table of options",
+    ("receives",): "a table with `labels`, `neighbours`, `days` and `budget`",
+    ("receives", "labels"): "a list of labels",
+    ("receives", "neighbours"): "a list of names of devices",
+    ("receives", "days"): f"days, more than 0 and at most {_MAX_DAYS:,.0f}",
+    ("receives", "budget"): "bytes for each contact, a whole number, 1 or more",
     ("labels",): "a table with `format`, `path` and `classes`",
     ("labels", "format"): '"coco", "yolo" or "voc"',
     ("labels", "path"): "text: a path within the device's storage",
     ("labels", "classes"): "text: the name of a file, or a list of names",
 }
+
+_EXPECTED_OF_FOG: dict[tuple[str, ...], str] = {
+    ("keyring",): "text: a local folder",
+    ("signing_key",): '{ env = "NAME" } or { block = "name" }',
+}
+
+_NESTED: dict[int | str, type[BaseModel]] = {"labels": LabelsPlace, "receives": Receives}
+"""Tables in a device's table whose fields are told apart in messages."""
 
 
 _UNSHOWN = {
@@ -320,9 +424,11 @@ def parse_fleet(data: bytes, path: str, base: Path) -> Fleet:
         raise FleetError(f"the fleet file {path} has {len(tables):,} devices; at most {MAX_DEVICES:,} are taken")
     faults = _Faults(f"the fleet file {path}", lines)
     for key in document:
-        if key != "device":
-            faults.add((key,), f"`{safe_spelling(key[:60])}` is not known, expected `[[device]]` tables only")
-    return Fleet(devices=_devices(tables, faults, base))
+        if key not in ("device", "fog"):
+            text = f"`{safe_spelling(key[:60])}` is not known, expected `[[device]]` tables and one `[fog]` table only"
+            faults.add((key,), text)
+    fog = _fog(document.get("fog", {}), faults, base)
+    return Fleet(devices=_devices(tables, faults, base), fog=fog)
 
 
 def check_tables(tables: Sequence[Mapping[str, Any]]) -> None:
@@ -334,6 +440,18 @@ def check_tables(tables: Sequence[Mapping[str, Any]]) -> None:
     _devices(tables, _Faults("the fleet", None), Path("/"))
 
 
+def _fog(table: Any, faults: "_Faults", base: Path) -> Fog:
+    if not isinstance(table, dict) or len(table) > _MAX_KEYS:
+        faults.add(("fog",), f"fog is {_cut(table)}, expected one table `[fog]` with {', '.join(Fog.model_fields)}")
+        return Fog()
+    try:
+        fog = Fog(**table)
+    except ValidationError as error:
+        faults.add_all(("fog",), table, error)
+        return Fog()
+    return fog.model_copy(update={"keyring": os.path.normpath(base / fog.keyring)})
+
+
 def _devices(tables: Sequence[Mapping[str, Any]], faults: "_Faults", base: Path) -> tuple[Device, ...]:
     devices = {}
     for index, table in enumerate(tables):
@@ -343,15 +461,19 @@ def _devices(tables: Sequence[Mapping[str, Any]], faults: "_Faults", base: Path)
         try:
             devices[index] = _beside(Device(**table), base)
         except ValidationError as error:
-            faults.add_all(index, table, error)
+            faults.add_all(("device", index), table, error)
     _check_distinct(devices, faults)
+    _check_neighbours(devices, tables, faults)
     faults.raise_if_any()
     return tuple(devices.values())
 
 
 def fleet_toml(fleet: Fleet) -> str:
     """Write a fleet file. The inverse of :func:`load_fleet` where folders are absolute."""
-    return "\n".join("[[device]]\n" + "".join(_lines(device)) for device in fleet.devices)
+    fog = "".join(_lines(fleet.fog))
+    return "\n".join(
+        [*(["[fog]\n" + fog] if fog else []), *("[[device]]\n" + "".join(_lines(device)) for device in fleet.devices)]
+    )
 
 
 class _Faults:
@@ -365,16 +487,16 @@ class _Faults:
     def add(self, place: tuple[str | int, ...], text: str) -> None:
         self._found.append(((self._lines and self._lines.line_of(place)) or 1, text))
 
-    def add_all(self, index: int, table: Mapping[str, Any], error: ValidationError) -> None:
-        """The faults of one device's table as pydantic found them, one a field."""
+    def add_all(self, place: tuple[str | int, ...], table: Mapping[str, Any], error: ValidationError) -> None:
+        """The faults of the table at a place as pydantic found them, one a field."""
         told = set()
         for fault in error.errors(include_url=False):
             # Of a union, pydantic adds which branch it tried.
-            path = fault["loc"][: 2 if fault["loc"][0] == "labels" else 1]
+            path = fault["loc"][: 2 if fault["loc"][0] in _NESTED else 1]
             path += (fault.get("ctx") or {}).get("at", ())
-            if path not in told:
+            if path not in told and fault["type"] != "default_factory_not_called":  # what it is made from is wrong
                 told.add(path)
-                self.add(("device", index, *path), _sentence(index, table, path, fault))
+                self.add((*place, *path), _sentence(place, table, path, fault))
 
     def raise_if_any(self) -> None:
         if not self._found:
@@ -387,15 +509,18 @@ class _Faults:
         raise FleetError(f"{self._of} has {len(told):,} errors:{listed}{more}")
 
 
-def _sentence(index: int, table: Mapping[str, Any], path: tuple[int | str, ...], fault: Any) -> str:
-    name = f"device[{index}]" + "".join(f"[{p}]" if isinstance(p, int) else f".{safe_spelling(p[:60])}" for p in path)
+def _sentence(place: tuple[int | str, ...], table: Mapping[str, Any], path: tuple[int | str, ...], fault: Any) -> str:
+    of_fog = place == ("fog",)
+    name = "fog" if of_fog else f"device[{place[-1]}]"
+    name += "".join(f"[{p}]" if isinstance(p, int) else f".{safe_spelling(p[:60])}" for p in path)
     kind = fault["type"]
     if kind == "extra_forbidden":
-        fields = LabelsPlace.model_fields if path[0] == "labels" else Device.model_fields
+        fields = Fog.model_fields if of_fog else _NESTED.get(path[0], Device).model_fields
         return f"{name} is not known, expected one of {', '.join(fields)}"
     own = kind in ("wrong", "option", *_UNSHOWN)
-    expected = fault["msg"] if own else _EXPECTED.get(tuple(p for p in path if isinstance(p, str)), fault["msg"])
-    if path[0] in ("storage_options", "inbox_options") and kind == "dict_type":
+    known = _EXPECTED_OF_FOG if of_fog else _EXPECTED
+    expected = fault["msg"] if own else known.get(tuple(p for p in path if isinstance(p, str)), fault["msg"])
+    if path[0] in ("storage_options", "inbox_options", "outbox_options") and kind == "dict_type":
         return f"{name} is no table, expected {expected}"
     if kind == "missing":
         return f"{name} is missing, expected {expected}"
@@ -421,7 +546,7 @@ def _cut(value: Any) -> str:
 
 
 def _beside(device: Device, base: Path) -> Device:
-    places = {name: getattr(device, name) for name in ("storage", "inbox", "home")}
+    places = {name: getattr(device, name) for name in _FOLDERS}
     own = {
         name: os.path.normpath(base / value)
         for name, value in places.items()
@@ -436,26 +561,53 @@ def _check_distinct(devices: Mapping[int, Device], faults: _Faults) -> None:
         for index, device in devices.items():
             value = getattr(device, name)
             first = seen.setdefault(value.rstrip("/"), index)
-            if first != index:
+            # Where two inboxes are one, so are the outboxes in them: that is one fault.
+            if first != index and not (name == "outbox" and all(map(_has_outbox_inside, (device, devices[first])))):
                 text = f"device[{index}].{name} is {_cut(value)}, as in device[{first}]: they must differ"
                 faults.add(("device", index, name), text)
+
+
+def _check_neighbours(devices: Mapping[int, Device], tables: Sequence[Mapping[str, Any]], faults: _Faults) -> None:
+    names = {table.get("name") for table in tables if isinstance(table.get("name"), str)}
+    for index, device in devices.items():
+        for place, name in enumerate(device.receives.neighbours):
+            if name == device.name or name not in names:
+                text = (
+                    f"device[{index}].receives.neighbours[{place}] is {_cut(name)}, expected the name of another device"
+                )
+                faults.add(("device", index, "receives", "neighbours", place), text)
+
+
+def _outbox_in(inbox: str) -> str:
+    return f"{inbox.rstrip('/')}/outbox"
+
+
+def _options_of_outbox(checked: Mapping[str, Any]) -> dict[str, Any]:
+    inside = checked.get("outbox") == _outbox_in(checked.get("inbox", ""))
+    return dict(checked.get("inbox_options", {})) if inside else {}
+
+
+def _has_outbox_inside(device: Device) -> bool:
+    return device.outbox.rstrip("/") == _outbox_in(device.inbox)
 
 
 def _is_label(name: str) -> bool:
     return 0 < len(name) <= 100 and name.isprintable() and len(name.encode(errors="replace")) <= 100
 
 
-def _lines(device: Device) -> Iterable[str]:
-    for name, field in Device.model_fields.items():
-        value = getattr(device, name)
-        default = field.get_default(call_default_factory=True)
-        if field.is_required() or value != default:
+def _lines(table: Device | Fog) -> Iterable[str]:
+    checked: dict[str, Any] = {}
+    for name, field in type(table).model_fields.items():
+        value = checked[name] = getattr(table, name)
+        if field.is_required() or value != field.get_default(call_default_factory=True, validated_data=checked):
             yield f"{name} = {_toml(value)}\n"
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, BaseModel):
         return _toml({name: item for name, item in value if item is not None})
+    if isinstance(value, Reference):
+        return _toml({value.kind: value.name})
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"

@@ -18,9 +18,13 @@ from rinr.voc import parse_voc
 from rinr.yolo import parse_classes, parse_yolo
 from storage.credentials import CredentialError, Secrets, environment, resolve
 from storage.devices import DeviceError, DeviceStorage, Listing, time_of
-from storage.fleet import Device
+from storage.fleet import Device, Fog
 from storage.folder import Folder
+from storage.outbox import Outbox, OutboxError
 from storage.places.device_paths import safe_spelling
+from storage.shards.acknowledgement import AcknowledgementError, open_acknowledgement
+from storage.shards.faults import KeyringError
+from storage.signing_key import signing_key
 
 SECONDS = 60.0
 """Time for one device by default."""
@@ -58,6 +62,7 @@ class DeviceCheck:
         jpegs: in its storage; ``None`` where it cannot be listed.
         labels: what was found of labels, in words; ``None`` where nothing could be.
         inbox: whether it can be listed and written.
+        outbox: whether it can be read, and what is in it is the device's.
         findings: what is wrong; empty where all is well.
         notes: what is worth knowing and no fault.
         seconds: it took.
@@ -67,6 +72,7 @@ class DeviceCheck:
     jpegs: int | None = None
     labels: str | None = None
     inbox: bool = False
+    outbox: bool = False
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -127,6 +133,15 @@ def check_devices(
     return [done[device.name] for device in devices]
 
 
+def check_fog(fog: Fog, secrets: Secrets = environment) -> Finding | None:
+    """What is wrong with the fog node's own part of the file: whether there is a key that signs."""
+    try:
+        signing_key(fog, secrets)
+    except (KeyringError, CredentialError) as error:
+        return Finding("fog.keyring" if fog.signing_key is None else "fog.signing_key", _plain(str(error)[:_MAX_TEXT]))
+    return None
+
+
 def check_device(device: Device, secrets: Secrets = environment, *, seconds: float = SECONDS) -> DeviceCheck:
     """Try everything that the fleet file says of a device; never raises for what is wrong with it."""
     began = time.monotonic()
@@ -135,6 +150,7 @@ def check_device(device: Device, secrets: Secrets = environment, *, seconds: flo
         update={
             "storage_options": limits | device.storage_options,
             "inbox_options": limits | device.inbox_options,
+            "outbox_options": limits | device.outbox_options,
         }
     )
     trial = _Trial(device, secrets)
@@ -147,6 +163,7 @@ def check_device(device: Device, secrets: Secrets = environment, *, seconds: flo
         trial.jpegs,
         trial.labels,
         trial.inbox,
+        trial.outbox,
         tuple(trial.findings),
         tuple(trial.notes),
         time.monotonic() - began,
@@ -162,6 +179,7 @@ class _Trial:
     jpegs: int | None = None
     labels: str | None = None
     inbox: bool = False
+    outbox: bool = False
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -182,10 +200,27 @@ class _Trial:
                 self._try_writing("after", Folder(device.storage, device.storage_options, self.secrets))
         if self._opens("inbox", device.inbox, device.inbox_options):
             self.inbox = self._try_writing("inbox", Folder(device.inbox, device.inbox_options, self.secrets))
+        if self._opens("outbox", device.outbox, device.outbox_options):
+            self.outbox = self._try_outbox()
+        if device.public_key is None:
+            self.notes.append("what it sends is believed unsigned; `rinr keys new` on it prints its `public_key`")
         self.notes.append(f"its home {device.home} is a folder of the device, and is not looked at from here")
 
     def wrong(self, name: str, what: str) -> None:
         self.findings.append(Finding(name, _plain(what[:_MAX_TEXT])))
+
+    def _try_outbox(self) -> bool:
+        """Whether what the device says can be read; it need not have said anything yet."""
+        device = self.device
+        try:
+            data = Outbox(device.outbox, device.outbox_options, self.secrets).read_acknowledgement()
+            if data is not None:
+                open_acknowledgement(data, device)
+        except (OutboxError, AcknowledgementError) as error:
+            self.wrong("outbox", str(error))
+        else:
+            return True
+        return False
 
     def _opens(self, name: str, url: str, options: dict[str, Any]) -> bool:
         """Whether the secrets are there and the URL's client is installed and connects."""

@@ -190,7 +190,12 @@ class Store:
         return self._newest_labels(lambda needed: self._read(IMAGES, needed, where), columns)
 
     def lookup(
-        self, image_ids: Collection[str], columns: Sequence[str] | None = None, *, encoding_id: str | None = None
+        self,
+        image_ids: Collection[str],
+        columns: Sequence[str] | None = None,
+        *,
+        encoding_id: str | None = None,
+        superseded: bool = False,
     ) -> pa.Table:
         """The rows of some images, of each encoding that with the newest labels: milliseconds for one of a million.
 
@@ -198,6 +203,7 @@ class Store:
             image_ids: any number; those that have no row are passed over.
             columns: all without it.
             encoding_id: only rows of this encoding.
+            superseded: also the rows with labels that were corrected since.
 
         Raises:
             StoreError: the store cannot be read.
@@ -207,9 +213,11 @@ class Store:
         where = among("image_id", image_ids)
         if encoding_id is not None:
             where &= pc.field("encoding_id") == encoding_id
-        return self._newest_labels(
-            lambda needed: self._read(IMAGES, needed, where, lambda table: self._holding(table, image_ids)), columns
-        )
+
+        def read(needed: Sequence[str] | None) -> pa.Table:
+            return self._read(IMAGES, needed, where, lambda table: self._holding(table, image_ids))
+
+        return read(columns) if superseded else self._newest_labels(read, columns)
 
     def missing(
         self,

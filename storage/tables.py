@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +39,7 @@ class Layout:
     index: tuple[str, ...]
     order: str
     subject: tuple[str, ...] = ()
-    fill: tuple[tuple[str, str], ...] = ()
+    fill: tuple[tuple[str, str | int], ...] = ()
 
 
 IMAGES = Layout(
@@ -132,21 +132,29 @@ DELIVERIES = Layout(
     schema=pa.schema(
         [
             ("device", pa.string()),
+            ("generation", pa.int64()),
+            ("sequence", pa.int64()),
             ("shard", pa.string()),
+            ("status", pa.string()),
+            ("number", pa.int64()),
+            ("encoding_id", pa.string()),
             ("sha256", pa.string()),
             ("bytes", pa.int64()),
             ("payload_bytes", pa.int64()),
             ("rows", pa.int64()),
             ("image_ids", _TEXTS),
             ("labels_ids", _TEXTS),
-            ("encoding_ids", _TEXTS),
+            ("reason", pa.string()),
             ("delivered_at", _TIME),
+            # Written before version 3 alone, whose rows say nothing of generations.
+            ("encoding_ids", _TEXTS),
         ]
     ),
-    key=("device", "shard"),
-    probe="shard",
+    key=("device", "shard", "status", "number"),
+    probe="device",
     index=("device", "shard"),
     order="delivered_at",
+    fill=(("generation", 0), ("sequence", 0), ("status", "delivered"), ("number", 0)),
 )
 
 LAYOUTS = (IMAGES, SOURCES, QUARANTINE, DELIVERIES)
@@ -221,30 +229,49 @@ class Refusal:
     quarantined_at: datetime = field(default_factory=now)
 
 
+DeliveryStatus = Literal["planned", "sent", "acknowledged", "asked", "resent", "refused", "heard", "reset"]
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """One shard in a device's inbox: a row of ``deliveries``.
+    """Something that happened to a shard on its way to a device: a row of ``deliveries``, which is a log.
 
     Attributes:
-        shard: the shard's name.
+        generation: 1 or more; a reset begins the next one, in which all is sent anew.
+        sequence: of the shard within its generation, 1 or more; 0 where the row is about no shard.
+        status: ``planned``: these images are this shard's, and no other's; ``sent``: it lies in the inbox;
+            ``acknowledged``: the device has verified and stored it; ``asked``: it has to be sent again; ``resent``: it
+            was; ``refused``: the device did not take it; ``heard``: an acknowledgement said nothing new; ``reset``: a
+            generation begins.
+        number: of the acknowledgement that this follows from; 0 where from none; where a shard was missing in the
+            inbox, -1 the first time, -2 the second and so on.
         sha256: of the shard file.
-        bytes: of the shard file.
+        bytes: of the shard file and its manifest.
         payload_bytes: sum of the rows' ``bytes_total``.
-        keys: ``(image_id, labels_id, encoding_id)`` of the rows, in their order.
+        image_ids: of the rows, in their order. Of the rows of a shard the newest that lists any counts.
+        labels_ids: likewise.
+        reason: why it is asked for, or was refused.
     """
 
     device: str
-    shard: str
-    sha256: str
-    bytes: int
-    payload_bytes: int
-    keys: tuple[tuple[str, str, str], ...]
+    generation: int
+    sequence: int
+    status: DeliveryStatus
+    number: int = 0
+    encoding_id: str | None = None
+    sha256: str | None = None
+    bytes: int = 0
+    payload_bytes: int = 0
+    rows: int = 0
+    image_ids: tuple[str, ...] = ()
+    labels_ids: tuple[str, ...] = ()
+    reason: str | None = None
     delivered_at: datetime = field(default_factory=now)
 
     @property
-    def rows(self) -> int:
-        """Images in the shard."""
-        return len(self.keys)
+    def shard(self) -> str:
+        """The shard's name."""
+        return f"shard-{self.generation:04d}-{self.sequence:08d}"
 
 
 @dataclass(frozen=True)
@@ -358,14 +385,13 @@ def refusal_row(refusal: Refusal) -> dict[str, Any]:
 
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:
-    """A delivery as a row of ``deliveries``."""
-    ids = ("image_ids", "labels_ids", "encoding_ids")
-    row = {name: getattr(delivery, name) for name in DELIVERIES.schema.names if name not in ids}
-    return row | {name: [key[i] for key in delivery.keys] for i, name in enumerate(ids)}
+    """An event of a delivery as a row of ``deliveries``."""
+    lists = ("image_ids", "labels_ids")
+    row = {name: getattr(delivery, name) for name in DELIVERIES.schema.names if name != "encoding_ids"}
+    return row | {name: list(row[name]) or None for name in lists} | {"encoding_ids": None}
 
 
 def delivery_from_row(row: dict[str, Any]) -> Delivery:
-    """The inverse of :func:`delivery_row`."""
-    keys = tuple(zip(row["image_ids"], row["labels_ids"], row["encoding_ids"], strict=True))
-    names = ("device", "shard", "sha256", "bytes", "payload_bytes", "delivered_at")
-    return Delivery(**{name: row[name] for name in names}, keys=keys)
+    """The inverse of :func:`delivery_row`, for rows of version 3."""
+    values = {name: value for name, value in row.items() if name not in ("shard", "encoding_ids")}
+    return Delivery(**values | {name: tuple(row[name] or ()) for name in ("image_ids", "labels_ids")})

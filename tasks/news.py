@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 
+from storage.delivery import candidates, waits
 from storage.devices import DeviceError
 from storage.fleet import Device, Fleet
-from storage.inbox import Inbox, InboxError
+from storage.inbox import InboxError
 from storage.ingestion import has_news
-from storage.store import Store
-from tasks.encode import find_missing
+from storage.outbox import OutboxError
+from tasks.encode import encoding_of, find_missing
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
@@ -58,7 +59,10 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
     opened = open_store(store)
     pictures = _any_device(fleet, lambda device: has_news(device, opened, secrets=secrets))
     images = pictures or bool(find_missing.fn(store, preset, limit=1))
-    deliveries = images or _any_device(fleet, lambda device: _waits(device, opened))
+    deliveries = images
+    if not deliveries:
+        offered = candidates(opened, encoding_of(preset))
+        deliveries = _any_device(fleet, lambda device: waits(opened, device, offered, secrets=secrets))
     news = News(pictures, images, deliveries)
     get_run_logger().info("%s", news if news else f"{len(fleet.devices)} devices, and nothing is new")
     return news
@@ -68,7 +72,7 @@ def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
     def asked(device: Device) -> bool | Exception:
         try:
             return has(device)
-        except (DeviceError, InboxError, ValueError) as error:  # away, or credentials that are missing
+        except (DeviceError, InboxError, OutboxError, ValueError) as error:  # away, or credentials that are missing
             return error
 
     with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
@@ -77,7 +81,3 @@ def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
         if isinstance(answer, Exception):
             get_run_logger().warning("%s: %s", device.name, answer)
     return any(answers)
-
-
-def _waits(device: Device, store: Store) -> bool:
-    return bool(Inbox(device.inbox, device.inbox_options, secrets).names())

@@ -10,9 +10,10 @@ from prefect import get_client, task
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
+from storage.delivery import DeliveryReport
 from storage.ingestion import IngestReport
 from storage.quarantine import without_dropped
-from storage.tables import Delivery, Summary
+from storage.tables import Summary
 from tasks.artifacts import publish_table
 from tasks.compare import Comparison
 from tasks.deliver import DeviceOutcome, DeviceRun
@@ -101,14 +102,15 @@ def publish_store(store: str, preset: str) -> None:
 
 
 @task(task_run_name="publish what was delivered")
-def publish_deliveries(deliveries: Sequence[Delivery | None]) -> None:
-    """A table with a line a shard."""
+def publish_deliveries(reports: Sequence[DeliveryReport]) -> None:
+    """A table with a line a shard, where any was sent."""
     rows: list[dict[str, Any]] = [
-        {"device": d.device, "shard": d.shard, "images": d.rows, "bytes": d.bytes, "of payloads": d.payload_bytes}
-        for d in deliveries
-        if d is not None
+        {"device": report.device, "shard": shard.name, "images": shard.images, "bytes": shard.bytes}
+        for report in reports
+        for shard in report.sent
     ]
-    publish_table("delivered", "Shards that this run put into inboxes", rows)
+    if rows:
+        publish_table("delivered", "Shards that this run put into inboxes", rows)
 
 
 @task(task_run_name="read the devices' results")

@@ -14,7 +14,7 @@ from rinr.files import write_whole
 
 if TYPE_CHECKING:
     from storage.credentials import Secrets
-    from storage.fleet import Device, Fleet
+    from storage.fleet import Device, Fleet, Fog
     from storage.fleet_check import DeviceCheck
 
 fleet_app = typer.Typer(
@@ -32,7 +32,7 @@ def check(
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="Time for one device.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Try every URL, credential, label file and clock of a fleet, and say what is wrong with each device.
+    """Try every URL, credential, key, label file and clock of a fleet, and say what is wrong with each device.
 
     Nothing on the devices is changed but that a small hidden file is put into inboxes and removed again.
 
@@ -40,22 +40,26 @@ def check(
     """
     found = _load(fleet)
     from storage.fleet import FleetError
-    from storage.fleet_check import check_devices
+    from storage.fleet_check import check_devices, check_fog
 
     try:
         devices = [found.find(name) for name in dict.fromkeys(device)] if device else list(found.devices)
     except FleetError as error:
         raise fail(str(error), code=2) from None
     with progress_bar(f"trying {len(devices)} devices") as tell:
-        checks = check_devices(devices, _secrets(devices), seconds=seconds, progress=tell)
+        checks = check_devices(devices, _secrets(devices, found.fog), seconds=seconds, progress=tell)
+    fog = check_fog(found.fog, _secrets(devices, found.fog))
     wrong = sum(bool(one.findings) for one in checks)
     if as_json:
         told = [{"fine": not one.findings} | asdict(one) for one in checks]
-        print(json.dumps({"fleet": str(fleet), "fine": not wrong, "devices": told}))
+        of_fog = {"fine": fog is None, "findings": [asdict(fog)] if fog else []}
+        print(json.dumps({"fleet": str(fleet), "fine": not wrong and not fog, "fog": of_fog, "devices": told}))
     else:
         out.print(_table(checks), soft_wrap=False)
+        if fog:
+            out.print(f"[bold red]{fog.field}[/]: {escaped(fog.what)}", soft_wrap=True)
         out.print(f"{len(checks) - wrong} of {len(checks)} devices are fine")
-    if wrong:
+    if wrong or fog:
         raise typer.Exit(FAILED)
 
 
@@ -72,17 +76,21 @@ def init(
         Option, typer.Option(help="KEY=VALUE; env:NAME or block:name as the value refers to a secret.")
     ] = None,
     inbox_option: Annotated[Option, typer.Option(help="Likewise for the inbox.")] = None,
+    public_key: Annotated[
+        str | None, typer.Option(help="The device's public key, as `rinr keys list` shows it on the device.")
+    ] = None,
 ) -> None:
     """Write a fleet file: asks for the devices one after another, or takes one from the options.
 
-    Secrets are never asked for: the file says in which environment variables they stand.
+    Secrets are never asked for: the file says in which environment variables they stand. The fog node signs with the
+    key in the folder `keys` beside the file; where there is none, this says how to make one.
 
     Exit codes: 0 written; 1 failed, for example because the file is there; 2 wrong usage.
     """
     if fleet.exists() and not force:
         raise fail(f"{fleet} is there already; give another name, or --force to write over it")
     if name is None:
-        if storage or inbox or home or storage_option or inbox_option:
+        if storage or inbox or home or storage_option or inbox_option or public_key:
             raise fail("give --name as well, or nothing, to be asked", code=2)
         tables = _ask_all()
     else:
@@ -96,7 +104,7 @@ def init(
             "inbox": inbox,
             "inbox_options": _options(inbox_option),
             "home": home or f"/var/lib/rinr/{name}",
-        }
+        } | ({"public_key": public_key} if public_key else {})
         faults = _faults([table])
         if faults:
             raise fail(faults, code=2)
@@ -105,8 +113,12 @@ def init(
         write_whole(fleet, _text(tables).encode())
     except OSError as error:
         raise fail(f"{fleet} cannot be written: {error.strerror}") from None
-    _load(fleet)
+    written = _load(fleet)
     out.print(f"{escaped(str(fleet))} written; try it: rinr fleet check {escaped(str(fleet))}", soft_wrap=True)
+    from storage.fleet_check import check_fog
+
+    if check_fog(written.fog, _secrets(written.devices, written.fog)):
+        note(f"the fog node has no key to sign with yet; make one: rinr keys new --keys {written.fog.keyring}")
 
 
 def _load(path: Path) -> "Fleet":
@@ -120,12 +132,13 @@ def _load(path: Path) -> "Fleet":
         raise fail(str(error)) from None
 
 
-def _secrets(devices: Sequence["Device"]) -> "Secrets":
+def _secrets(devices: Sequence["Device"], fog: "Fog") -> "Secrets":
     """Prefect, which takes seconds to import, only where a block is referred to."""
     from storage.credentials import environment, references
 
-    options = [(device.storage_options, device.inbox_options) for device in devices]
-    if not any(reference.kind == "block" for reference in references(options)):
+    options = [(device.storage_options, device.inbox_options, device.outbox_options) for device in devices]
+    found = [*references(options), *([fog.signing_key] if fog.signing_key else [])]
+    if not any(reference.kind == "block" for reference in found):
         return environment
     try:
         from tasks.fleet import secrets
@@ -139,7 +152,7 @@ def _table(checks: Sequence["DeviceCheck"]) -> Table:
     table.add_column("device", no_wrap=True)
     table.add_column("JPEGs", justify="right")
     table.add_column("labels")
-    table.add_column("inbox")
+    table.add_column("boxes")
     table.add_column("what is wrong, and what to do", ratio=1)
     for one in checks:
         faults = "\n".join(f"[bold red]{finding.field}[/]: {escaped(finding.what)}" for finding in one.findings)
@@ -148,7 +161,7 @@ def _table(checks: Sequence["DeviceCheck"]) -> Table:
             escaped(one.device),
             "–" if one.jpegs is None else f"{one.jpegs:,}",
             escaped(one.labels or "–"),
-            "[green]yes[/]" if one.inbox else "[red]no[/]",
+            "[green]yes[/]" if one.inbox and one.outbox else f"[red]no {'out' if one.inbox else 'in'}box[/]",
             faults or ("[green]fine[/]" + (f"\n{notes}" if notes else "")),
         )
     return table
@@ -209,7 +222,7 @@ def _ask_device(number: int) -> dict[str, Any]:
     inbox = _ask("Inbox, where it finds what is delivered (a folder, s3://, sftp://)")
     same = storage_options and inbox.split("://", 1)[0] == storage.split("://", 1)[0]
     reuse = same and typer.confirm("The same options for the inbox?", default=True, err=True)
-    return {
+    table = {
         "name": name,
         "storage": storage,
         "storage_options": storage_options,
@@ -218,6 +231,8 @@ def _ask_device(number: int) -> dict[str, Any]:
         "inbox_options": storage_options if reuse else _ask_options(inbox, name),
         "home": _ask("Home, a folder on the device itself", f"/var/lib/rinr/{name}"),
     }
+    key = _ask("Its public key, as `rinr keys new` printed it on the device (empty: what it sends is not checked)", "")
+    return table | ({"public_key": key} if key else {})
 
 
 def _ask_options(url: str, name: str) -> dict[str, Any]:

@@ -5,15 +5,18 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import unpack_frame
 from rinr.labels import MAX_BOXES_PER_IMAGE, boxes_from_canonical, canonical_labels, labels_id
-from storage.tables import DELIVERIES, IMAGES, QUARANTINE, SOURCES, Layout
+from storage.tables import DELIVERIES, IMAGES, QUARANTINE, SOURCES, DeliveryStatus, Layout
 
 STATUSES = ("refused", "retry", "dropped", None)
 """What ``status`` in ``quarantine`` may say; null in rows of before version 2."""
+
+DELIVERY_STATUSES: tuple[str, ...] = get_args(DeliveryStatus)
+"""What ``status`` in ``deliveries`` may say in rows of version 3 and later."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ENCODING = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -133,10 +136,30 @@ def _refusal_faults(row: Row) -> list[str]:
 
 
 def _delivery_faults(row: Row) -> list[str]:
-    wrong = [*_texts(row, "device", "shard"), *_hashes(row, "sha256"), *_times(row, "delivered_at")]
+    wrong = [*_texts(row, "device", "shard"), *_times(row, "delivered_at")]
     wrong += _sizes(row, "bytes", "payload_bytes", "rows")
-    lists = {name: row.get(name) for name in ("image_ids", "labels_ids", "encoding_ids")}
-    wrong += [f"{name} are missing" for name, items in lists.items() if items is None]
+    if row.get("generation") is None and row.get("status") is None:  # of before version 3: one row a shard
+        listed = ("image_ids", "labels_ids", "encoding_ids")
+        return [*wrong, *_hashes(row, "sha256"), *_lists_faults(row, {name: row.get(name) for name in listed})]
+    status, generation, sequence = row.get("status"), row.get("generation"), row.get("sequence")
+    if status not in DELIVERY_STATUSES:
+        wrong.append(f"status is {_short(status)}, expected {', '.join(DELIVERY_STATUSES)}")
+    if generation is None or sequence is None or generation < 1 or sequence < 0:
+        wrong.append(f"generation and sequence are {generation} and {sequence}, expected 1 or more, and 0 or more")
+    elif row.get("shard") != (name := f"shard-{generation:04d}-{sequence:08d}"):
+        wrong.append(f"shard is {_short(row.get('shard'))}, and its generation and sequence say {name}")
+    if row.get("number") is None:
+        wrong.append("number is missing")
+    lists = {name: row.get(name) for name in ("image_ids", "labels_ids")}
+    if status in ("planned", "sent", "resent"):
+        wrong += [*_hashes(row, "sha256"), *_encoding(row.get("encoding_id"), "encoding_id")]
+    if status == "planned" or any(items is not None for items in lists.values()):
+        wrong += _lists_faults(row, lists)
+    return wrong
+
+
+def _lists_faults(row: Row, lists: Mapping[str, Any]) -> list[str]:
+    wrong = [f"{name} are missing" for name, items in lists.items() if items is None]
     lengths = {name: len(items) for name, items in lists.items() if items is not None}
     if len({*lengths.values(), row.get("rows")}) > 1:
         said = ", ".join(f"{name}: {length}" for name, length in lengths.items())

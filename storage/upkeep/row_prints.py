@@ -112,11 +112,15 @@ def fingerprint(values: Sequence[Any]) -> bytes:
 
 
 def delivered_keys(row: Mapping[str, Any]) -> list[Key]:
-    """The keys in ``images`` that a row of ``deliveries`` lists; none where its lists are unlike."""
-    lists: list[list[str]] = [row.get(name) or [] for name in ("image_ids", "labels_ids", "encoding_ids")]
-    if len({len(items) for items in lists}) != 1:
+    """The keys in ``images`` that a row of ``deliveries`` lists; none where its lists are unlike.
+
+    Before version 3 each image came with its encoding; since, a shard has one.
+    """
+    images, labels = row.get("image_ids") or [], row.get("labels_ids") or []
+    encodings = row.get("encoding_ids") or [row.get("encoding_id")] * len(images)
+    if not len(images) == len(labels) == len(encodings):
         return []
-    return list(zip(*lists, strict=True))
+    return list(zip(images, labels, encodings, strict=True))
 
 
 def as_prints(prints: bytes | bytearray) -> Prints:

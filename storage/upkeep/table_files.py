@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from fsspec.implementations.local import LocalFileSystem
 
 from storage.folder import Folder
-from storage.tables import IMAGES, QUARANTINE, SOURCES, Layout
+from storage.tables import DELIVERIES, IMAGES, QUARANTINE, SOURCES, Layout
 
 BROKEN = (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError)
 """What reading a damaged Parquet file raises."""
@@ -30,8 +30,9 @@ _ADDED = {
     IMAGES.name: ("payload",),
     SOURCES.name: ("etag", "labels_state"),
     QUARANTINE.name: ("etag", "status"),
+    DELIVERIES.name: ("generation", "sequence", "status", "number", "encoding_id", "reason", "encoding_ids"),
 }
-"""Columns that came with a later version of the schema: files of before lack them."""
+"""Columns that not all versions of the schema have: files may lack them."""
 
 
 @dataclass(frozen=True)

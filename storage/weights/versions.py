@@ -1,7 +1,9 @@
 """The version of a store's schema: ``<store>/store.json``, written before anything else.
 
-A store that has tables and no such file was written by the first release, and is of version 1: its tables lack the
-columns that came with version 2 (``etag``, ``labels_state``, ``status``), which then read as null.
+A store that has tables and no such file was written by the first release, and is of version 1. Tables of earlier
+versions lack columns, which then read as null: those of version 1 ``etag``, ``labels_state`` and the quarantine's
+``status``, those of versions 1 and 2 what ``deliveries`` says beyond one row a shard (``generation``, ``sequence``,
+``status``, ``number``, ``encoding_id``, ``reason``).
 """
 
 import json
@@ -14,7 +16,7 @@ from storage.tables import LAYOUTS
 
 FILE = "store.json"
 FORMAT = "rinr-store"
-VERSION = 2
+VERSION = 3
 """The version that this program writes, and the newest that it reads."""
 
 _MAX_BYTES = 65_536

@@ -88,10 +88,24 @@ def write_store(url: str) -> Written:
         assert store.append(rows) == len(rows)
         world.sources += rows
 
-    def sent(device: str, shard: str, *images: EncodedImage) -> None:
-        keys = tuple((image.image_id, image.labels_id, image.encoding_id) for image in images)
-        delivery = Delivery(device, shard, digest(shard), 999, 900, keys)
-        assert store.append([delivery]) == 1
+    def sent(device: str, generation: int, sequence: int, *images: EncodedImage) -> None:
+        lists = {"image_ids": [image.image_id for image in images], "labels_ids": [image.labels_id for image in images]}
+        sizes = {
+            "encoding_id": images[0].encoding_id,
+            "sha256": digest(str(images)),
+            "bytes": 999,
+            "payload_bytes": 900,
+        }
+        delivery = Delivery(
+            device,
+            generation,
+            sequence,
+            "planned",
+            rows=len(images),
+            **sizes,
+            **{k: tuple(v) for k, v in lists.items()},
+        )
+        assert store.append([delivery, replace(delivery, status="sent", image_ids=(), labels_ids=())]) == 2
         world.deliveries.append(delivery)
 
     # Every third on the second device; some hours apart, so that they fall on several days.
@@ -111,9 +125,13 @@ def write_store(url: str) -> Written:
     time.sleep(0.02)
 
     # Of 12 the other encoding was sent, and this one to another device.
-    sent(CAM_A, "shard-1", _image(0), _image(3), _image(6))
-    sent(CAM_A, "shard-2", _image(9), _webp(12))
-    sent(CAM_C, "shard-1", _image(12), _image(15))
+    # The first device lost what it had by then, and was reset.
+    sent(CAM_A, 1, 1, _image(0), _image(15))
+    assert store.append([Delivery(CAM_A, 2, 0, "reset")]) == 1
+    sent(CAM_A, 2, 1, _image(0), _image(3), _image(6))
+    sent(CAM_A, 2, 2, _image(9))
+    sent(CAM_A, 2, 3, _webp(12))
+    sent(CAM_C, 1, 1, _image(12), _image(15))
     # Corrected and encoded again, 9 after it was delivered.
     took(_corrected_source(9, device=CAM_B), _corrected_source(1), _corrected_source(4))
     add(_corrected(9), _corrected(1))  # 4 waits
@@ -229,7 +247,12 @@ class Answers:
 
     def _6(self) -> Lines:
         own = {row.image_id for row in self.world.sources if row.device == CAM_A}
-        sent = {key for row in self.world.deliveries if row.device == CAM_A for key in row.keys}
+        sent = {
+            (image_id, labels_id, row.encoding_id)
+            for row in self.world.deliveries
+            if (row.device, row.generation) == (CAM_A, 2)
+            for image_id, labels_id in zip(row.image_ids, row.labels_ids, strict=True)
+        }
         return [
             [image, row.labels_id, row.frame.bytes_total]
             for image, row in self._encoded().items()

@@ -38,8 +38,12 @@ def key(number: int) -> tuple[str, str, str]:
     return digest(f"image {number}"), labels_id(BOXES), ENCODING
 
 
-def delivery(shard: str, numbers: Iterable[int]) -> Delivery:
-    return Delivery("cam-b", shard, digest(shard), 5000, 4000, tuple(key(number) for number in numbers))
+def delivery(sequence: int, numbers: Iterable[int], **changes: Any) -> Delivery:
+    """A planned shard of some images."""
+    images, labels, _ = zip(*map(key, numbers), strict=True)
+    values = {"encoding_id": ENCODING, "sha256": digest(f"shard {sequence}"), "bytes": 5000, "payload_bytes": 4000}
+    lists = {"rows": len(images), "image_ids": images, "labels_ids": labels}
+    return Delivery("cam-b", 1, sequence, "planned", **(values | lists | changes))
 
 
 def fill(store: Store, batches: int = 3, size: int = 4) -> None:
@@ -49,7 +53,7 @@ def fill(store: Store, batches: int = 3, size: int = 4) -> None:
     for start in range(0, len(numbers), size):
         store.append([sound_image(number) for number in numbers[start : start + size]])
     store.append([Refusal("cam-a", "broken.jpg", 10, None, "broken.jpg: it is no JPEG; replace it")])
-    store.append([delivery("first", range(2))])
+    store.append([delivery(1, range(2))])
 
 
 def files(store: Store, table: str = "images") -> list[Path]:

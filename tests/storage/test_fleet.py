@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.fleet import MAX_DEVICES, Device, Fleet, FleetError, LabelsPlace, fleet_toml, load_fleet
+from storage.credentials import Reference
+from storage.fleet import MAX_DEVICES, Device, Fleet, FleetError, Fog, LabelsPlace, Receives, fleet_toml, load_fleet
 from storage.toml_lines import toml_lines
 
 TWO = Fleet(
@@ -17,13 +18,18 @@ TWO = Fleet(
             inbox="/srv/in/a b",
             work_queue="queue",
             home="/var/lib/ä",
-            public_key="ab/cd+",
+            public_key="MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=",
             after="move",
             limit=5,
             settle=0.5,
+            outbox="sftp://h/out",
+            outbox_options={"password": {"block": "b"}},
+            receives=Receives(labels=("ä",), neighbours=("2",), days=0.5, budget=7),
+            silent_after=1.5,
         ),
-        Device(name="2", storage='file:///data/"2"', inbox="memory://in", home="/home\\x"),
-    )
+        Device(name="2", storage='file:///data/"2"', inbox="memory://in", inbox_options={"x": 1}, home="/home\\x"),
+    ),
+    fog=Fog(keyring="/etc/keys", signing_key=Reference("env", "FOG_KEY")),
 )
 
 
@@ -43,6 +49,28 @@ def test_relative_folders_lie_beside_the_file_and_the_queue_is_named_after_the_d
     assert device == Device(
         name="a", storage=f"{tmp_path}/devices/a", inbox="memory://a", work_queue="a", home=f"{tmp_path}/homes/a"
     )
+
+
+def test_the_outbox_lies_in_the_inbox_and_has_its_options_unless_said(tmp_path: Path):
+    device = load_fleet(write(tmp_path, table(inbox="'i'", inbox_options="{ key = { env = 'K' } }"))).devices[0]
+    assert (device.outbox, device.outbox_options) == (f"{tmp_path}/i/outbox", {"key": {"env": "K"}})
+    assert "outbox =" not in fleet_toml(Fleet(devices=(device,)))
+    device = load_fleet(write(tmp_path, table(inbox_options="{ a = 1 }", outbox="'o'"))).devices[0]
+    assert (device.outbox, device.outbox_options) == (f"{tmp_path}/o", {})
+
+
+def test_the_keys_of_the_fog_lie_beside_the_file_and_those_of_a_device_in_its_home(tmp_path: Path):
+    fleet = load_fleet(write(tmp_path, table()))
+    assert fleet.fog == Fog(keyring=f"{tmp_path}/keys")
+    assert fleet.devices[0].keyring == f"{tmp_path}/h/keys"
+    fleet = load_fleet(write(tmp_path, '[fog]\nkeyring = "k"\nsigning_key = { block = "fog" }\n' + table()))
+    assert fleet.fog == Fog(keyring=f"{tmp_path}/k", signing_key=Reference("block", "fog"))
+
+
+def test_a_signing_key_in_plain_sight_is_refused_and_not_repeated(tmp_path: Path):
+    told = message(tmp_path, '[fog]\nsigning_key = "-----BEGIN PRIVATE KEY-----"\n' + table())
+    assert "line 2: fog.signing_key is a secret in plain sight, expected { env" in told
+    assert "BEGIN" not in told
 
 
 def test_find():
@@ -104,6 +132,32 @@ x = [
         ("", "has no `[[device]]` table"),
         ('device = "a"', "has no `[[device]]` table"),
         ("port = 1\n" + table(), "line 1: `port` is not known"),
+        ("fog = 1\n" + table(), "line 1: fog is 1, expected one table `[fog]`"),
+        ("[fog]\nkey = 1\n" + table(), "line 2: fog.key is not known, expected one of keyring, signing_key"),
+        ("[fog]\nkeyring = 's3://k'\n" + table(), "line 2: fog.keyring is 's3://k', expected a local folder"),
+        ("[fog]\nsigning_key = { env = 'a b' }\n" + table(), "line 2: fog.signing_key is a table of env, expected { e"),
+        (table(receives="1"), "line 6: device[0].receives is 1, expected a table with `labels`, `neighbours`"),
+        (table(receives="{ label = 'a' }"), "line 6: device[0].receives.label is not known, expected one of labels,"),
+        (table(receives="{ labels = 'a' }"), "line 6: device[0].receives.labels is 'a', expected a list of labels"),
+        (table(receives="{ labels = ['a', ''] }"), "device[0].receives.labels is ['a', ''], expected at most 1,000"),
+        (table(receives="{ days = 0 }"), "device[0].receives.days is 0, expected days, more than 0"),
+        (table(receives="{ days = inf }"), "device[0].receives.days is inf, expected days, more than 0"),
+        (table(receives="{ budget = 1.5 }"), "device[0].receives.budget is 1.5, expected bytes for each contact"),
+        (
+            table(receives="{ neighbours = ['b'] }"),
+            "receives.neighbours[0] is 'b', expected the name of another device",
+        ),
+        (
+            table(receives="{ neighbours = ['a'] }"),
+            "receives.neighbours[0] is 'a', expected the name of another device",
+        ),
+        (table(receives="{ neighbours = ['../x'] }"), "receives.neighbours is ['../x'], expected at most 10,000 names"),
+        (
+            table(public_key="'ab/cd+'"),
+            "line 6: device[0].public_key is 'ab/cd+', expected text: the device's public key",
+        ),
+        (table(silent_after="0"), "line 6: device[0].silent_after is 0, expected hours, more than 0"),
+        (table(outbox="'sftp://u:p@h/x'"), "line 6: device[0].outbox holds a password"),
         (table(storage=None), "line 1: device[0].storage is missing, expected text: an fsspec URL or a folder"),
         (table(inbox="7"), "line 4: device[0].inbox is 7, expected text: an fsspec URL or a folder"),
         (table(inbox='"a\\nb"'), "line 4: device[0].inbox is 'a\\nb', expected text on one line"),
@@ -277,3 +331,9 @@ def test_lines_of_everything_in_a_file():
         ("t", 1, "u", 1): 17, ("t", 1, "u", 1, "quo.ted"): 18, ("t", 1, "missing"): 12, ("nothing",): None,
     }  # fmt: skip
     assert {path: lines.line_of(path) for path in expected} == expected
+
+
+def test_a_fleet_is_taken_apart_as_prefect_does_with_what_a_task_is_given(tmp_path: Path):
+    fleet = load_fleet(write(tmp_path, table()))
+    for model in (fleet, fleet.fog, *fleet.devices):
+        assert set(dict(model)) == set(type(model).model_fields)

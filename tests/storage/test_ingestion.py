@@ -25,13 +25,14 @@ from rinr.encoder import encode as encode_frames
 from rinr.labels import ImageLabels, boxes_from_canonical, image_id, labels_id, parse_coco
 from rinr.presets import Preset, encoding_id
 from storage import ingestion
-from storage.delivery import deliver
+from storage.delivery import candidates, deliver
 from storage.devices import DeviceError, DeviceFile, DeviceStorage, Listing
 from storage.fleet import Device, LabelsPlace
 from storage.ingestion import IngestReport, has_news, ingest, read_frame
 from storage.intake.validation import Validator
 from storage.landing import Landing, sweep
 from storage.quarantine import cases, quarantine_path
+from storage.shards.signing import SigningKey
 from storage.store import Store, StoreError
 from storage.tables import LAYOUTS, QUARANTINE, SOURCES, Source
 from tests.storage.examples import ENCODING, coco, encoded_image, jpeg
@@ -950,7 +951,7 @@ def test_position_and_serial_numbers_never_travel(store: Store, make_device: Mak
     store.append(encode_frames(frames, tiny))
     sweep(store, encoding_id(tiny))
     other = make_device("cam-b")
-    assert deliver(store, other, encoding_id=encoding_id(tiny)) is not None
+    assert deliver(store, other, candidates(store, encoding_id(tiny)), SigningKey.new()).sent
     found = [path for root in (store.url, str(tmp_path / "devices" / "cam-b")) for path in Path(root).rglob("*")]
     files = [path for path in found if path.is_file()]
     assert {path.suffix for path in files} >= {".parquet", ".json"}

@@ -98,11 +98,14 @@ def test_refusals_are_one_a_file_state_and_reason(store: Store):
     assert store.scan(QUARANTINE, ["reason"]).num_rows == 3
 
 
-def test_deliveries_are_one_a_device_and_shard(store: Store):
-    delivery = Delivery("cam-b", "shard-1", digest("x"), 10, 8, (("i", "l", "e"),))
-    assert store.append([delivery, replace(delivery, device="cam-c")]) == 2
-    assert store.append([replace(delivery, bytes=11)]) == 0
-    assert store.scan(DELIVERIES, ["image_ids"])["image_ids"].to_pylist() == [["i"], ["i"]]
+def test_events_of_deliveries_are_one_a_device_shard_status_and_number(store: Store):
+    planned = Delivery("cam-b", 1, 1, "planned", image_ids=("i",), labels_ids=("l",))
+    assert store.append([planned, replace(planned, device="cam-c")]) == 2
+    assert store.append([replace(planned, bytes=11, image_ids=("j",))]) == 0
+    events = [replace(planned, status="asked", number=number) for number in (1, 2, 2, -1)]
+    assert store.append([*events, replace(planned, generation=2), replace(planned, sequence=2)]) == 5
+    where = pc.field("status") == "planned"
+    assert store.scan(DELIVERIES, ["image_ids"], where)["image_ids"].to_pylist() == [["i"]] * 4
 
 
 def test_a_source_that_comes_back_to_earlier_labels_is_a_new_row(store: Store):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pyarrow as pa
 
 from storage.tables import (
@@ -57,11 +59,13 @@ def test_a_source_survives_its_row():
 
 
 def test_a_delivery_survives_its_row():
-    delivery = Delivery("cam-b", "s", digest("s"), 10, 8, (("i", "l", "e"), ("j", "m", "e")))
-    row = pa.Table.from_pylist([delivery_row(delivery)], schema=DELIVERIES.schema).to_pylist()[0]
-    assert row["rows"] == 2
-    assert row["labels_ids"] == ["l", "m"]
-    assert delivery_from_row(row) == delivery
+    heard = Delivery("cam-b", 2, 0, "heard", number=2**60)
+    planned = Delivery("cam-b", 1, 7, "planned", 0, "e", digest("s"), 10, 8, 2, ("i", "j"), ("l", "m"))
+    for delivery in (heard, planned, replace(planned, status="refused", reason="edited", number=-1)):
+        row = pa.Table.from_pylist([delivery_row(delivery)], schema=DELIVERIES.schema).to_pylist()[0]
+        assert row["shard"] == f"shard-{delivery.generation:04d}-{delivery.sequence:08d}"
+        assert row["labels_ids"] == (list(delivery.labels_ids) or None)
+        assert delivery_from_row(row) == delivery
 
 
 def test_bytes_of_an_image_row_add_up_to_what_travels():

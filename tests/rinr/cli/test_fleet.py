@@ -6,7 +6,10 @@ from typer.testing import CliRunner
 
 from rinr.cli.main import app
 from storage.fleet import Device, Fleet, fleet_toml, load_fleet
+from storage.shards.keyring import Keyring
 from tests.storage.examples import coco, jpeg
+
+KEY = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
 
 run = CliRunner()
 
@@ -32,6 +35,7 @@ def fleet(tmp_path: Path) -> Path:
         )
     path = tmp_path / "fleet.toml"
     path.write_text(fleet_toml(Fleet(devices=tuple(devices))))
+    Keyring(tmp_path / "keys").new()
     return path
 
 
@@ -51,6 +55,25 @@ def test_check_as_json(fleet: Path):
     assert finding["what"].endswith("does not exist; check `storage` of device gone in the fleet file")
     assert told["devices"][0]["labels"] == "coco: 1 images, 0 boxes"
     assert json.loads(invoke("check", fleet, "--device", "cam-a", "--json"))["fine"] is True
+
+
+def test_check_wants_a_key_to_sign_with(fleet: Path):
+    for file in (fleet.parent / "keys").iterdir():
+        file.unlink()
+    told = invoke("check", fleet, "--device", "cam-a", code=1)
+    assert "fog.keyring" in told
+    assert "rinr keys new" in told
+    found = json.loads(invoke("check", fleet, "--device", "cam-a", "--json", code=1))
+    assert (found["fine"], found["fog"]["fine"], found["devices"][0]["fine"]) == (False, False, True)
+
+
+def test_check_reads_what_a_device_says(fleet: Path):
+    outbox = fleet.parent / "cam-a" / "inbox" / "outbox"
+    outbox.mkdir(parents=True)
+    (outbox / "acknowledgement").write_bytes(b"\x1b[31m")
+    (finding,) = json.loads(invoke("check", fleet, "--device", "cam-a", "--json", code=1))["devices"][0]["findings"]
+    assert finding["field"] == "outbox"
+    assert "the acknowledgement of cam-a is malformed" in finding["what"]
 
 
 def test_check_of_a_wrong_file(tmp_path: Path):
@@ -109,13 +132,15 @@ def test_init_with_wrong_words_writes_nothing(tmp_path: Path, words: list[str], 
 def test_init_asks(tmp_path: Path):
     path = tmp_path / "fleet.toml"
     answers = [
-        "Cam", "storage", "coco", "", "inbox", "/home/cam",  # a name that is refused: asked once more
-        "cam-a", "s3://b/a", "http://nas:9000", "", "-", "yolo", "labels", "", "s3://in/a", "", "", "y",
-        "cam-b", "sftp://pi/data", "", "", "voc", "", "sftp://pi/inbox", "n", "/key", "", "n",
+        "Cam", "storage", "coco", "", "inbox", "/home/cam", "",  # a name that is refused: asked once more
+        "cam-a", "s3://b/a", "http://nas:9000", "", "-", "yolo", "labels", "", "s3://in/a", "y", "", KEY, "y",
+        "cam-b", "sftp://pi/data", "", "", "voc", "", "sftp://pi/inbox", "n", "/key", "", "", "n",
     ]  # fmt: skip
-    invoke("init", path, input="\n".join(answers) + "\n")
+    told = invoke("init", path, input="\n".join(answers) + "\n")
+    assert "the fog node has no key to sign with yet; make one: rinr keys new --keys" in told
     a, b = load_fleet(str(path)).devices
     assert a.storage_options == {"endpoint_url": "http://nas:9000", "key": {"env": "CAM_A_KEY"}} == a.inbox_options
+    assert (a.public_key, b.public_key) == (KEY, None)
     assert (a.labels.format, a.labels.path, a.labels.classes) == ("yolo", "labels", "classes.txt")
     assert (b.storage_options, b.inbox_options) == ({"password": {"env": "CAM_B_PASSWORD"}}, {"client_keys": ["/key"]})
     assert (b.labels.format, b.labels.path, b.home) == ("voc", "", "/var/lib/rinr/cam-b")

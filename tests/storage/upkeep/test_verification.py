@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 
 from rinr.codec.frame import EncodedFrame, pack_frame
 from storage.store import Store, StoreError
-from storage.tables import IMAGES, LAYOUTS, source_row
+from storage.tables import IMAGES, LAYOUTS, Delivery, source_row
 from storage.upkeep.repair import plan, repair
 from storage.upkeep.verification import LISTED, Damage, examine, verify
 from tests.storage.examples import ENCODING, digest
@@ -86,7 +86,7 @@ def test_no_store_is_no_clean_store(tmp_path: Path) -> None:
 
 def test_a_newer_store_is_refused(filled: Store) -> None:
     (Path(filled.url) / "store.json").write_text('{"format": "rinr-store", "version": 7}')
-    with pytest.raises(StoreError, match="of version 7, this program knows up to 2: update rinr"):
+    with pytest.raises(StoreError, match="of version 7, this program knows up to 3: update rinr"):
         verify(filled.url)
 
 
@@ -295,9 +295,44 @@ def test_quarantine_and_deliveries(filled: Store) -> None:
     assert (len(read_raw(filled, "quarantine")), len(read_raw(filled, "deliveries"))) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"status": "lost"}, "status is 'lost', expected planned, sent, acknowledged,"),
+        ({"status": None}, "status is None"),
+        ({"generation": 0}, "generation and sequence are 0 and 1, expected 1 or more"),
+        ({"sequence": -1}, "generation and sequence are 1 and -1"),
+        ({"sequence": 7}, "shard is 'shard-0001-00000001', and its generation and sequence say shard-0001-00000007"),
+        ({"number": None}, "number is missing"),
+        ({"encoding_id": None}, "encoding_id is None"),
+        ({"sha256": "x"}, "sha256 is 'x'"),
+        ({"image_ids": None}, "image_ids are missing"),
+        ({"image_ids": ["x", "y"]}, "image_ids hold 'x', which is no id"),
+        ({"rows": 3}, "differ in length (image_ids: 2, labels_ids: 2, rows: 3)"),
+        ({"status": "sent", "labels_ids": None}, "labels_ids are missing"),
+    ],
+)
+def test_events_of_deliveries(filled: Store, changes: dict[str, Any], words: str) -> None:
+    (planned,) = read_raw(filled, "deliveries")
+    append_raw(filled, "deliveries", [planned | changes])
+    damage = verify(filled.url)
+    assert words in damage.findings[0].what
+    repair(filled.url)
+    assert verify(filled.url).clean
+    assert [row["status"] for row in read_raw(filled, "deliveries")] == ["planned"]
+
+
+def test_events_without_images_are_sound(filled: Store) -> None:
+    filled.append([Delivery("cam-b", 1, 1, status, number=n) for n, status in enumerate(("acknowledged", "asked"))])
+    filled.append([Delivery("cam-b", 1, 0, "heard", number=3), Delivery("cam-b", 2, 0, "reset")])
+    sizes = {"encoding_id": ENCODING, "sha256": digest("s"), "bytes": 5, "payload_bytes": 4, "rows": 2}
+    filled.append([Delivery("cam-b", 1, 1, "sent", **sizes), Delivery("cam-b", 1, 1, "refused", reason="edited")])
+    assert verify(filled.url).clean
+
+
 def test_relations_that_lead_nowhere_are_named_and_their_rows_kept(filled: Store) -> None:
     filled.append([sound_image(50)])
-    filled.append([delivery("second", [3, 60, 61])])
+    filled.append([delivery(2, [3, 60, 61])])
     damage = verify(filled.url)
     assert counts(damage) == {("images", "relation"): 1, ("deliveries", "relation"): 1}
     first, second = damage.findings

@@ -1,23 +1,24 @@
 """What a device job reports, as a value and as the JSON file of it."""
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from rinr.training.evaluate import Precision
+from storage.places.device_paths import safe_spelling
+from storage.shards.acknowledgement import MAX_REASON, MAX_REPORT_BYTES, RefusedShard
+from storage.shards.faults import Fault
+from storage.shards.manifest import shard_place
 
+MAX_EPOCHS = 5_000
+MAX_NOTES = MAX_REFUSED = 50
+MAX_NOTE = 300
+"""Characters. A report of all that these bounds allow fits into an acknowledgement."""
 
-@dataclass(frozen=True)
-class Refused:
-    """A shard that was not taken.
-
-    Attributes:
-        shard: its name.
-        reason: in words.
-    """
-
-    shard: str
-    reason: str
+_MAX_TEXT = 200
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class DeviceReport:
     Attributes:
         key: SHA-256 of all that the result follows from; equal keys, equal jobs.
         device: the device's name.
+        generation: of the shards that it had received.
+        taken: it was trained on the shards of that generation from 1 to this, those that were refused aside.
         torch_device: where it decoded and trained.
         epochs: passes over the received frames.
         seed: of the weights, the order and the augmentation.
@@ -59,13 +62,15 @@ class DeviceReport:
         losses: mean loss of each epoch.
         decoded: detection on the received frames as decoded.
         own: detection on the device's own labelled JPEGs, which were not trained on; ``None`` without any.
-        notes: what a reader has to know besides, in sentences.
-        refused: shards that were not taken.
+        notes: what a reader has to know besides, in sentences; at most ``MAX_NOTES`` of ``MAX_NOTE`` characters.
+        refused: shards that were not taken, the first ``MAX_REFUSED``.
         model_sha256: of ``model.safetensors``.
     """
 
     key: str
     device: str
+    generation: int
+    taken: int
     torch_device: str
     epochs: int
     seed: int
@@ -82,7 +87,7 @@ class DeviceReport:
     decoded: Comparison
     own: Comparison | None
     notes: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedShard, ...]
     model_sha256: str
 
     @property
@@ -98,32 +103,83 @@ class DeviceReport:
 
 def write_report(report: DeviceReport) -> bytes:
     """A report as JSON. The inverse of :func:`parse_report`."""
-    return json.dumps(asdict(report), indent=1, allow_nan=False).encode()
+    return json.dumps(asdict(report), indent=1, allow_nan=False, ensure_ascii=False).encode()
 
 
 def parse_report(data: bytes) -> DeviceReport:
-    """Read a report that this version wrote.
+    """Read a report of this version with bounds: it may have come from anywhere.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        fields: dict[str, Any] = json.loads(data)
-        own = fields["own"]
-        return DeviceReport(
-            **fields
-            | {
-                "training_size": tuple(fields["training_size"]),
-                "losses": tuple(map(float, fields["losses"])),
-                "decoded": _comparison(fields["decoded"]),
-                "own": _comparison(own) if own is not None else None,
-                "notes": tuple(fields["notes"]),
-                "refused": tuple(Refused(**item) for item in fields["refused"]),
-            }
-        )
-    except (TypeError, KeyError, ValueError, RecursionError) as error:
-        raise ValueError(f"not a device report of this version: {error!r}") from None
+        if len(data) > MAX_REPORT_BYTES:
+            raise ValueError(f"more than {MAX_REPORT_BYTES:,} bytes")
+        fields = json.loads(data)
+        names = [field.name for field in dataclass_fields(DeviceReport)]
+        if not isinstance(fields, dict) or set(fields) != set(names):
+            raise ValueError(f"expected an object with {', '.join(names)}")
+        return DeviceReport(**{name: _READ[name](fields[name]) for name in names})
+    except (TypeError, KeyError, ValueError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a device report of this version: {safe_spelling(repr(error))}") from None
 
 
-def _comparison(fields: dict[str, Any]) -> Comparison:
-    return Comparison(**fields | {"before": Precision(**fields["before"]), "after": Precision(**fields["after"])})
+def _text(value: Any, most: int = _MAX_TEXT) -> str:
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise ValueError(f"expected a line of at most {most} characters")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 53:
+        raise ValueError("expected a count")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    return float(value)
+
+
+def _items(value: Any, most: int, read: Callable[[Any], Any], least: int = 0) -> tuple[Any, ...]:
+    if not isinstance(value, list) or not least <= len(value) <= most:
+        raise ValueError(f"expected a list of {least} to {most:,}")
+    return tuple(map(read, value))
+
+
+def _size(value: Any) -> tuple[int, int]:
+    width, height = _items(value, 2, _count, 2)
+    return width, height
+
+
+def _refused(value: Any) -> RefusedShard:
+    name = _text(value["name"])
+    if set(value) != {"name", "fault", "reason"} or not shard_place(name):
+        raise ValueError("expected a shard's name, fault and reason")
+    return RefusedShard(name, Fault(value["fault"]), _text(value["reason"], MAX_REASON))
+
+
+def _precision(value: Any) -> Precision:
+    return Precision(**{name: _number(figure) for name, figure in value.items()})
+
+
+def _comparison(value: Any) -> Comparison:
+    frames, objects = _count(value["frames"]), _count(value["objects"])
+    if set(value) != {"frames", "objects", "before", "after"}:
+        raise ValueError("expected frames, objects, before and after")
+    return Comparison(frames, objects, _precision(value["before"]), _precision(value["after"]))
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("key", "device", "torch_device", "model_sha256"), _text),
+    **dict.fromkeys(("generation", "taken", "epochs", "seed", "frames", "objects"), _count),
+    **dict.fromkeys(("shard_bytes", "payload_bytes"), _count),
+    **dict.fromkeys(("load_seconds", "decode_seconds", "train_seconds", "evaluate_seconds"), _number),
+    "training_size": _size,
+    "losses": lambda value: _items(value, MAX_EPOCHS, _number, 1),
+    "decoded": _comparison,
+    "own": lambda value: None if value is None else _comparison(value),
+    "notes": lambda value: _items(value, MAX_NOTES, lambda note: _text(note, MAX_NOTE)),
+    "refused": lambda value: _items(value, MAX_REFUSED, _refused),
+}

@@ -15,5 +15,5 @@ def device(
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",
 ) -> DeviceResult:
-    """Verify the inbox, decode inside the training loop, train a detector, evaluate it, write model and report."""
+    """Receive and verify what the inbox holds, acknowledge it, train a detector that decodes in its loop, report."""
     return train_device(read_fleet(fleet).find(name), epochs, seed, accelerator)

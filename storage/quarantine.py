@@ -11,14 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
 from storage.devices import DeviceFile
 from storage.places.device_paths import MAX_SPELLING, safe_spelling
-from storage.store import Store
 from storage.tables import QUARANTINE, SOURCES, Pending, Refusal, among, now
+
+if TYPE_CHECKING:  # a device reads its labels with what is here, and has no store
+    from storage.store import Store
 
 REFUSED, RETRY, DROPPED = "refused", "retry", "dropped"
 KILLED = (
@@ -71,7 +73,7 @@ class Case:
         return self.refusal.image_id is not None and self.refusal.reason.endswith(KILLED)
 
 
-def cases(store: Store, device: str | None = None) -> list[Case]:
+def cases(store: "Store", device: str | None = None) -> list[Case]:
     """All cases, the newest first.
 
     Args:
@@ -113,7 +115,7 @@ def find_case(found: Sequence[Case], given: str) -> Case:
     return matching[0]
 
 
-def retry(store: Store, chosen: Iterable[Case]) -> int:
+def retry(store: "Store", chosen: Iterable[Case]) -> int:
     """Have the next ingestion read these cases' files again; returns how many that changes.
 
     Raises:
@@ -122,7 +124,7 @@ def retry(store: Store, chosen: Iterable[Case]) -> int:
     return _decide(store, chosen, RETRY)
 
 
-def drop(store: Store, chosen: Iterable[Case]) -> int:
+def drop(store: "Store", chosen: Iterable[Case]) -> int:
     """Give these cases up: their files stay out, as long as they do not change, and are no longer listed.
 
     Raises:
@@ -131,7 +133,7 @@ def drop(store: Store, chosen: Iterable[Case]) -> int:
     return _decide(store, chosen, DROPPED)
 
 
-def without_dropped(store: Store, pending: Sequence[Pending]) -> list[Pending]:
+def without_dropped(store: "Store", pending: Sequence[Pending]) -> list[Pending]:
     """Of images that wait to be encoded those that nobody gave up: a picture that is nowhere any more stays missing.
 
     Raises:
@@ -143,7 +145,7 @@ def without_dropped(store: Store, pending: Sequence[Pending]) -> list[Pending]:
     return [item for item in pending if item.image_id not in dropped]
 
 
-def worth_fitting(store: Store, pending: Sequence[Pending]) -> list[Pending]:
+def worth_fitting(store: "Store", pending: Sequence[Pending]) -> list[Pending]:
     """Of images that wait to be encoded those that nobody gave up, and that did not kill the process that fitted them.
 
     Raises:
@@ -181,7 +183,7 @@ def refusal_of(device: str, file: DeviceFile, reason: str, image_id: str | None 
     )
 
 
-def refuse(store: Store, refusals: Sequence[Refusal]) -> int:
+def refuse(store: "Store", refusals: Sequence[Refusal]) -> int:
     """Append refusals, less those of cases that were given up; returns the rows added.
 
     Raises:
@@ -220,7 +222,7 @@ class Refused:
         StoreError: the store cannot be read.
     """
 
-    def __init__(self, store: Store, device: str) -> None:
+    def __init__(self, store: "Store", device: str) -> None:
         self._newest = _newest_of_each_case(_refusals(store, device))
         self._states: dict[tuple[str, int | None, datetime | None, str | None], Refusal] = {}
         for refusal in sorted(self._newest.values(), key=lambda row: row.quarantined_at):
@@ -270,7 +272,7 @@ def closed(refusals: Iterable[Refusal], still: Iterable[Refusal]) -> list[Refusa
     return [_decided(row, RETRY) for row in refusals if row.status == REFUSED and _case_key(row) not in holding]
 
 
-def _decide(store: Store, chosen: Iterable[Case], status: str) -> int:
+def _decide(store: "Store", chosen: Iterable[Case], status: str) -> int:
     return store.append([_decided(case.refusal, status) for case in chosen if case.refusal.status != status])
 
 
@@ -278,7 +280,7 @@ def _decided(refusal: Refusal, status: str) -> Refusal:
     return replace(refusal, status=status, quarantined_at=now())
 
 
-def _refusals(store: Store, device: str | None, where: pc.Expression | None = None) -> list[Refusal]:
+def _refusals(store: "Store", device: str | None, where: pc.Expression | None = None) -> list[Refusal]:
     if device is not None:
         of_device = pc.field("device") == device
         where = of_device if where is None else where & of_device
@@ -298,7 +300,7 @@ def _case_key(refusal: Refusal) -> tuple[Any, ...]:
     return tuple(getattr(refusal, name) for name in QUARANTINE.subject)
 
 
-def _dropped(store: Store, refusals: Sequence[Refusal]) -> set[tuple[Any, ...]]:
+def _dropped(store: "Store", refusals: Sequence[Refusal]) -> set[tuple[Any, ...]]:
     found: list[Refusal] = []
     paths = sorted({refusal.path for refusal in refusals})
     for start in range(0, len(paths), _SLICE):
@@ -306,7 +308,7 @@ def _dropped(store: Store, refusals: Sequence[Refusal]) -> set[tuple[Any, ...]]:
     return {key for key, row in _newest_of_each_case(found).items() if row.status == DROPPED}
 
 
-def _overtaken(store: Store, refused: Sequence[Refusal], device: str | None) -> set[tuple[Any, ...]]:
+def _overtaken(store: "Store", refused: Sequence[Refusal], device: str | None) -> set[tuple[Any, ...]]:
     """Keys of the cases whose file was taken, or picture encoded, later."""
     overtaken: set[tuple[Any, ...]] = set()
     newest = _newest_sources(store, {(row.device, row.path) for row in refused}, device)
@@ -320,7 +322,9 @@ def _overtaken(store: Store, refused: Sequence[Refusal], device: str | None) -> 
     return overtaken
 
 
-def _newest_sources(store: Store, wanted: set[tuple[str, str]], device: str | None) -> dict[tuple[str, str], datetime]:
+def _newest_sources(
+    store: "Store", wanted: set[tuple[str, str]], device: str | None
+) -> dict[tuple[str, str], datetime]:
     """When the newest source of each of these devices and paths (as the quarantine spells them) was taken."""
     paths = sorted({path for _, path in wanted})
     columns = ["device", "path", "ingested_at"]
@@ -340,7 +344,7 @@ def _newest_sources(store: Store, wanted: set[tuple[str, str]], device: str | No
     return newest
 
 
-def _encoded(store: Store, image_ids: Sequence[str]) -> dict[str, datetime]:
+def _encoded(store: "Store", image_ids: Sequence[str]) -> dict[str, datetime]:
     encoded: dict[str, datetime] = {}
     table = store.lookup(image_ids, ["image_id", "created_at"])
     for identity, created in zip(table["image_id"].to_pylist(), table["created_at"].to_pylist(), strict=True):

@@ -1,4 +1,4 @@
-"""What a device does with its inbox, as a task: the device job, its progress and its result."""
+"""What a device does with what is sent to it, as a task: the device job, its progress and its result."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -94,6 +94,10 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
 
     Raises:
         device.job.DeviceJobError: nothing to train on, or a setting that cannot be used.
+        device.receiving.ContactError: the inbox cannot be read, or there is no space for what it holds.
+        device.home.HomeError: the home cannot be used.
+        storage.outbox.OutboxError: the outbox cannot be written.
+        storage.shards.faults.KeyringError: the device's keys cannot be used.
     """
     import torch
 
@@ -119,8 +123,9 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
     )
     result = DeviceResult.from_report(report)
     logger = get_run_logger()
+    logger.info("%s: %d shards of generation %d are stored", device.name, report.taken, report.generation)
     for refused in report.refused:
-        logger.warning("%s: shard %s was refused: %s", device.name, refused.shard, refused.reason)
+        logger.warning("%s: %s was refused (%s): %s", device.name, refused.name, refused.fault, refused.reason)
     for note in report.notes:
         logger.info("%s: %s", device.name, note)
     publish_table(RESULT_KEY, f"Training on {device.name}", result.rows())

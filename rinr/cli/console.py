@@ -42,6 +42,14 @@ def note(message: str) -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with time left on standard error; gives a function to tell ``(done, total)``."""
+    with changing_bar() as tell:
+        tell(what, 0, None)
+        yield lambda done, total: tell(what, done, total)
+
+
+@contextmanager
+def changing_bar() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Likewise for work of several kinds; gives a function to tell ``(what, done, total)``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -51,8 +59,8 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 @contextmanager

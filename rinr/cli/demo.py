@@ -201,27 +201,33 @@ def _check_preset(name: str) -> None:
 
 
 def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
-    from storage.fleet import Device, Fleet, fleet_toml
+    """Each device's folders, and keys at both ends: the fog node's signs shards, a device's its acknowledgements."""
+    from storage.fleet import Device, Fleet, Fog, fleet_toml
+    from storage.shards.keyring import Keyring
 
+    fog = Fog(keyring=str(folder / "keys"))
+    signs = Keyring(Path(fog.keyring)).new("fog").text
     fleet = []
     for device in planned:
         place = folder / "devices" / device.name
         copy_files(device, place / "storage")
-        for name in ("inbox", "home"):
+        for name in ("inbox", "outbox", "home"):
             (place / name).mkdir(parents=True, exist_ok=True)
-        fleet.append(
-            Device(
-                name=device.name,
-                storage=str(place / "storage"),
-                inbox=str(place / "inbox"),
-                home=str(place / "home"),
-            )
+        made = Device(
+            name=device.name,
+            storage=str(place / "storage"),
+            inbox=str(place / "inbox"),
+            outbox=str(place / "outbox"),
+            home=str(place / "home"),
         )
+        keyring = Keyring(Path(made.keyring))
+        keyring.trust(signs, "fog")
+        fleet.append(made.model_copy(update={"public_key": keyring.new(device.name).text}))
         chosen = f"{len(device.files)} JPEGs"
         if len(device.files) < device.available:
             chosen += f" of {device.available} (--frames 0 takes all)"
         out.print(f"  {device.name}: {chosen} from {device.folder}", style="dim", soft_wrap=True)
-    (folder / "fleet.toml").write_text(fleet_toml(Fleet(devices=tuple(fleet))))
+    (folder / "fleet.toml").write_text(fleet_toml(Fleet(devices=tuple(fleet), fog=fog)))
 
 
 def _deploy(processes: "Processes", server: "PrefectServer", folder: Path, places: Mapping[str, str]) -> None:

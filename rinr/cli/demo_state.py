@@ -14,7 +14,7 @@ MARKER = ".rinr-demo"
 """A file in every folder that a demo made; no folder without it is ever emptied."""
 
 _STATE = "state.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class DemoError(RuntimeError):

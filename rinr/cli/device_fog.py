@@ -108,24 +108,20 @@ def _fleet(path: Path) -> "Fleet":
 def _table(found: list["Standing"]) -> Table:
     table = Table()
     table.add_column("device", no_wrap=True)
-    for name in ("generation", "images sent", "acknowledged", "bytes sent"):
-        table.add_column(name, justify="right")
-    table.add_column("waiting")
+    table.add_column("images it has", justify="right")
+    table.add_column("that wait", justify="right")
     table.add_column("last heard")
     table.add_column("what is wrong, and what to do", ratio=1)
     for one in found:
         wrong = [f"[bold red]{escaped(name)}[/]: {escaped(reason)}" for name, reason in one.refused]
         if one.silent:
             wrong.insert(0, "[bold red]silent[/]: see that it is up and its worker runs")
-        waiting = f"{one.images_waiting:,} images, {one.bytes_waiting:,} bytes" if one.shards_waiting else "–"
-        since = f" since {_time(one.waiting_since)}" if one.waiting_since else ""
+        if one.waiting_since:
+            wrong.append(f"[dim]{one.bytes_waiting:,} bytes wait since {_time(one.waiting_since)}[/]")
         table.add_row(
             escaped(one.device),
-            f"{one.generation}",
-            f"{one.images_sent:,}",
             f"{one.images_acknowledged:,}",
-            f"{one.bytes_sent:,}",
-            waiting + since,
+            f"{one.images_waiting:,}",
             _time(one.last_heard),
             "\n".join(wrong) or "[green]fine[/]",
         )

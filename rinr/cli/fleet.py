@@ -47,8 +47,8 @@ def check(
     except FleetError as error:
         raise fail(str(error), code=2) from None
     with progress_bar(f"trying {len(devices)} devices") as tell:
-        checks = check_devices(devices, _secrets(devices, found.fog), seconds=seconds, progress=tell)
-    fog = check_fog(found.fog, _secrets(devices, found.fog))
+        checks = check_devices(devices, secrets_of(devices, found.fog), seconds=seconds, progress=tell)
+    fog = check_fog(found.fog, secrets_of(devices, found.fog))
     wrong = sum(bool(one.findings) for one in checks)
     if as_json:
         told = [{"fine": not one.findings} | asdict(one) for one in checks]
@@ -117,7 +117,7 @@ def init(
     out.print(f"{escaped(str(fleet))} written; try it: rinr fleet check {escaped(str(fleet))}", soft_wrap=True)
     from storage.fleet_check import check_fog
 
-    if check_fog(written.fog, _secrets(written.devices, written.fog)):
+    if check_fog(written.fog, secrets_of(written.devices, written.fog)):
         note(f"the fog node has no key to sign with yet; make one: rinr keys new --keys {written.fog.keyring}")
 
 
@@ -132,12 +132,12 @@ def _load(path: Path) -> "Fleet":
         raise fail(str(error)) from None
 
 
-def _secrets(devices: Sequence["Device"], fog: "Fog") -> "Secrets":
+def secrets_of(devices: Sequence["Device"], fog: "Fog | None" = None) -> "Secrets":
     """Prefect, which takes seconds to import, only where a block is referred to."""
     from storage.credentials import environment, references
 
     options = [(device.storage_options, device.inbox_options, device.outbox_options) for device in devices]
-    found = [*references(options), *([fog.signing_key] if fog.signing_key else [])]
+    found = [*references(options), *([fog.signing_key] if fog and fog.signing_key else [])]
     if not any(reference.kind == "block" for reference in found):
         return environment
     try:

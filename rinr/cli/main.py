@@ -7,6 +7,7 @@ import typer
 from rinr.cli.bench import bench
 from rinr.cli.decode import decode
 from rinr.cli.demo import demo, stop, ui
+from rinr.cli.device import app as device_app
 from rinr.cli.encode import encode
 from rinr.cli.fleet import fleet_app
 from rinr.cli.info import info
@@ -28,6 +29,7 @@ for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
 app.add_typer(store_app, name="store")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(device_app, name="device")
 app.add_typer(keys_app, name="keys")
 
 

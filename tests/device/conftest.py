@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from rinr.presets import Preset
 from rinr.shard import ShardRow
 from rinr.training.train import TrainingSettings
 from storage.fleet import Device
-from storage.inbox import Inbox, Manifest
+from storage.shards.manifest import Manifest
 from tests.conftest import jpeg, picture
+from tests.device.fog import Fog
 
 
 @dataclass(frozen=True)
@@ -37,34 +39,48 @@ class Scene:
         return Scene(jpeg(pixels), Annotation(x, y, 24, 24, "square"))
 
 
+_encoded: dict[tuple[bytes, bool], ShardRow] = {}
+
+
+def encoded(scenes: Sequence[Scene], preset: Preset, labelled: bool = True) -> list[ShardRow]:
+    """The scenes as another device's, encoded; each is fitted once for all tests."""
+    lacking = [scene for scene in scenes if (scene.data, labelled) not in _encoded]
+    frames = [working_frame(s.data, ImageLabels("x", (96, 64), None, (s.box,) if labelled else ())) for s in lacking]
+    for scene, image in zip(lacking, encode(frames, preset) if frames else (), strict=True):
+        _encoded[scene.data, labelled] = ShardRow(image.image_id, image.frame)
+    return [_encoded[scene.data, labelled] for scene in scenes]
+
+
 @dataclass(frozen=True)
 class Bench:
-    """One device's folders."""
+    """One device's folders, and the fog node that delivers to it."""
 
     folder: Path
     preset: Preset
 
-    @property
-    def inbox(self) -> Inbox:
-        return Inbox(str(self.folder / "inbox"))
+    @cached_property
+    def device(self) -> Device:
+        places = {name: str(self.folder / name) for name in ("inbox", "outbox", "storage", "home")}
+        return Device(name="cam-b", **places)
+
+    @cached_property
+    def fog(self) -> Fog:
+        return Fog.beside(self.device, self.folder / "fog-keys")
 
     @property
     def home(self) -> Path:
         return self.folder / "home"
 
     def job(self, epochs: int = 2, seed: int = 0, **settings: object) -> DeviceJob:
-        device = Device(name="cam-b", **{name: str(self.folder / name) for name in ("inbox", "storage", "home")})
         training = TrainingSettings(epochs=epochs, seed=seed)
-        return DeviceJob(device, training=training, torch_device="cpu", **settings)
+        return DeviceJob(self.device, training=training, torch_device="cpu", **settings)
 
     def rows(self, scenes: Sequence[Scene], labelled: bool = True) -> list[ShardRow]:
         """The scenes as another device's, encoded."""
-        frames = [working_frame(s.data, ImageLabels("x", (96, 64), None, (s.box,) if labelled else ())) for s in scenes]
-        images = encode(frames, self.preset)
-        return [ShardRow(i.image_id, i.frame) for i in images]
+        return encoded(scenes, self.preset, labelled)
 
-    def deliver(self, scenes: Sequence[Scene], device: str = "cam-b", labelled: bool = True) -> Manifest:
-        return self.inbox.put(self.rows(scenes, labelled), device)
+    def deliver(self, scenes: Sequence[Scene], labelled: bool = True, **fields: object) -> Manifest:
+        return self.fog.deliver(self.rows(scenes, labelled), **fields)
 
     def capture(self, scenes: Sequence[Scene]) -> None:
         """The scenes as the device's own pictures, with labels."""

@@ -1,18 +1,25 @@
 import hashlib
 import io
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 from PIL import Image
 
 from device import job as job_module
-from device.job import DeviceJobError, run
+from device.home import HomeError
+from device.job import DeviceJobError, NothingToTrainError, run
+from device.report import parse_report
 from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
 from rinr.training.detector import Detector
-from rinr.training.train import train
+from rinr.training.evaluate import Precision
+from rinr.training.train import Epoch, train
+from storage.shards.faults import Fault
 
 
 @pytest.fixture
@@ -55,7 +62,8 @@ def test_a_job_learns_from_what_was_delivered_and_says_so(bench, scenes):
     written = json.loads((bench.home / "report.json").read_text())
     assert written["own"]["after"]["map50"] == report.own.after.map50
     assert Image.open(io.BytesIO((bench.home / "curve.png").read_bytes())).size[0] > 600
-    assert sorted(path.name for path in bench.home.iterdir()) == ["curve.png", "model.safetensors", "report.json"]
+    learned = {"curve.png", "model.safetensors", "report.json"}
+    assert {path.name for path in bench.home.iterdir()} == learned | {"acknowledgement", "keys", "lock", "received"}
 
 
 def test_a_job_done_before_is_not_done_again(bench, scenes, trainings):
@@ -66,7 +74,7 @@ def test_a_job_done_before_is_not_done_again(bench, scenes, trainings):
     assert len(trainings) == 1
 
 
-@pytest.mark.parametrize("change", ["seed", "epochs", "frames", "own", "model", "curve", "report", "refused"])
+@pytest.mark.parametrize("change", ["seed", "epochs", "frames", "own", "model", "curve", "report"])
 def test_a_job_that_differs_in_anything_is_done(bench, scenes, trainings, change):
     bench.deliver(scenes(0, 2))
     bench.capture(scenes(20, 21))
@@ -87,8 +95,6 @@ def test_a_job_that_differs_in_anything_is_done(bench, scenes, trainings, change
             (bench.home / "curve.png").unlink()
         case "report":
             (bench.home / "report.json").write_text('{"key": 1')
-        case "refused":
-            bench.deliver(scenes(2, 3), device="cam-a")
     run(bench.job(**settings))
     assert len(trainings) == 2
 
@@ -97,34 +103,75 @@ def test_the_same_job_gives_the_same_model_elsewhere(bench, scenes):
     bench.deliver(scenes(0, 2))
     bench.capture(scenes(20, 21))
     first = run(bench.job())
-    for path in bench.home.iterdir():
-        path.unlink()
+    for name in ("model.safetensors", "curve.png", "report.json"):
+        (bench.home / name).unlink()
     again = run(bench.job())
     assert (again.model_sha256, again.losses, again.own) == (first.model_sha256, first.losses, first.own)
 
 
-def test_bad_shards_are_refused_with_their_reason_and_the_others_go_on(bench, scenes):
-    good = bench.deliver(scenes(0, 2))
+def test_what_is_refused_later_is_in_the_report_and_is_no_new_job(bench, scenes, trainings):
+    bench.deliver(scenes(0, 2))
+    first = run(bench.job())
     damaged = bench.deliver(scenes(2, 3))
-    misdirected = bench.deliver(scenes(3, 4), device="cam-a")
-    empty = [ShardRow("a" * 64, "b" * 64, "e", EncodedFrame(64, 48, b"no network", ()))]
-    undecodable = bench.inbox.put(empty, "cam-b")
-    scrawled = bench.deliver(scenes(4, 5))
-    path = bench.folder / "inbox" / f"{damaged.shard}.parquet"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    (bench.folder / "inbox" / f"{scrawled.shard}.json").write_text("{")
+    (bench.fog.folder / f"{damaged.name}.parquet").write_bytes(b"PAR1")
+    report = run(bench.job())
+    assert len(trainings) == 1
+    assert [(one.name, one.fault) for one in report.refused] == [(damaged.name, Fault.TRUNCATED)]
+    assert replace(report, refused=()) == first
+    assert parse_report((bench.home / "report.json").read_bytes()) == report
 
+
+def test_a_shard_that_the_fog_node_made_wrong_stops_no_other(bench, scenes):
+    good = bench.deliver(scenes(0, 2))
+    undecodable = bench.fog.deliver([ShardRow("a" * 64, EncodedFrame(64, 48, b"no network", ()))])
+    other = bench.deliver(scenes(2, 3))
+    report = run(bench.job())
+    assert report.frames == 3
+    assert report.shard_bytes == good.bytes + other.bytes
+    (refused,) = report.refused
+    assert (refused.name, refused.fault) == (undecodable.name, Fault.MALFORMED)
+    assert "family 110 is not known" in refused.reason
+    heard = bench.fog.heard()
+    assert (heard.taken, heard.wanted, heard.refused) == (3, (), report.refused)
+    assert run(bench.job()) == report
+
+
+def test_a_shard_that_the_disk_damaged_is_wanted_once_more(bench, scenes):
+    shards = [bench.deliver(scenes(n, n + 1)) for n in range(3)]
+    first = run(bench.job())
+    bench.fog.inbox.remove(one.name for one in shards)
+    path = bench.home / "received" / f"{shards[1].name}.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
     report = run(bench.job())
     assert report.frames == 2
-    assert report.shard_bytes == good.bytes
-    reasons = {one.shard: one.reason for one in report.refused}
-    assert set(reasons) == {damaged.shard, misdirected.shard, undecodable.shard, scrawled.shard}
-    assert "SHA-256" in reasons[damaged.shard]
-    assert "addressed to cam-a" in reasons[misdirected.shard]
-    assert "family 110 is not known" in reasons[undecodable.shard]
-    assert "not JSON" in reasons[scrawled.shard]
+    assert [(one.name, one.fault) for one in report.refused] == [(shards[1].name, Fault.EDITED)]
+    heard = bench.fog.heard()
+    assert (heard.taken, heard.wanted) == (1, (2,))
+    bench.fog.again(shards[1].name)
+    healed = run(bench.job())
+    assert (healed.frames, healed.refused, healed.model_sha256) == (3, (), first.model_sha256)
+    assert (bench.fog.heard().taken, bench.fog.heard().wanted) == (3, ())
+
+
+def test_the_fog_node_hears_what_is_stored_and_then_what_was_learned(bench, scenes, monkeypatch):
+    bench.deliver(scenes(0, 2))
+    heard = []
+
+    def train_noted(*arguments):
+        heard.append(bench.fog.heard())
+        return train(*arguments)
+
+    monkeypatch.setattr(job_module, "train", train_noted)
+    report = run(bench.job())
+    (before,), after = heard, bench.fog.heard()
+    assert (before.taken, before.report) == (1, None)
+    assert (after.taken, parse_report(after.report)) == (1, report)
+    assert after.number > before.number
+    run(bench.job())
+    assert bench.fog.heard() == after, "nothing is new, so nothing is said"
+    bench.deliver(scenes(2, 3))
+    run(bench.job())
+    assert (heard[1].taken, heard[1].report) == (2, None), "a report of other shards is not sent"
 
 
 def test_of_an_image_that_came_twice_the_newest_row_counts(bench, scenes):
@@ -192,32 +239,86 @@ def test_many_own_pictures_are_sampled_evenly(bench, scenes, monkeypatch):
 
 
 def test_nothing_to_train_on_is_a_clear_error(bench, scenes):
-    with pytest.raises(DeviceJobError, match=r"nothing to train cam-b on: the inbox .*inbox is empty; deliver to it"):
+    with pytest.raises(NothingToTrainError, match=r"nothing to train cam-b on: the inbox .*inbox is empty; deliver to"):
         run(bench.job())
     bench.deliver(scenes(0, 1), device="cam-a")
-    with pytest.raises(DeviceJobError, match=r"every shard in .* was refused .*addressed to cam-a"):
+    with pytest.raises(NothingToTrainError, match=r"every shard in .* was refused \(.*is meant for cam-a"):
         run(bench.job())
+    bench.fog.sent = 0
     bench.deliver(scenes(1, 2), labelled=False)
-    with pytest.raises(DeviceJobError, match=r"none of the 1 frames .* has a labelled object; put an annotations.json"):
+    with pytest.raises(NothingToTrainError, match=r"none of the 1 frames received has a labelled object; put an anno"):
         run(bench.job())
-    assert not bench.home.exists()
+    assert bench.fog.heard().taken == 1
+    assert not (bench.home / "report.json").exists()
 
 
 def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
     bench.deliver(scenes(0, 1))
     job = bench.job()
     with pytest.raises(DeviceJobError, match="torch device 'abacus' cannot be used here"):
-        run(type(job)(**vars(job) | {"torch_device": "abacus"}))
+        run(replace(job, torch_device="abacus"))
     (bench.folder / "file").write_text("")
-    with pytest.raises(DeviceJobError, match=r"file/home cannot be written: .*check `home` of cam-b"):
-        run(
-            type(job)(
-                **vars(job) | {"device": job.device.model_copy(update={"home": str(bench.folder / "file" / "home")})}
-            )
-        )
+    elsewhere = job.device.model_copy(update={"home": str(bench.folder / "file" / "home")})
+    with pytest.raises(HomeError, match=r"file/home cannot be written: .*check `home` of cam-b"):
+        run(replace(job, device=elsewhere))
 
 
-@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0)])
+@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0), ("epochs", 5_001)])
 def test_numbers_out_of_bounds_are_refused_by_name(bench, field, value):
-    with pytest.raises(ValueError, match=f"{field} is {value}, expected"):
+    with pytest.raises(ValueError, match=f"{field} is {value:,}, expected"):
         bench.job(**{field: value})
+
+
+class KilledError(BaseException):
+    """As by SIGKILL: nothing on the way catches it."""
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_same(bench, scenes, monkeypatch, before):
+    for name, quick in {
+        "train": lambda *_: [Epoch(1.0, 0.0, 0.0)],
+        "evaluate": lambda *_: Precision(0.0, 0.0),
+        "draw_curve": lambda *_: b"a picture",
+    }.items():  # it is done some forty times, and what it learns is of no matter here
+        monkeypatch.setattr(job_module, name, quick)
+    shard = bench.deliver(scenes(0, 1))
+    undisturbed = run(bench.job(epochs=1))
+    said = bench.fog.heard()
+    real = Path.replace
+    named = set()
+    for kill_at in range(1, 50):
+        for name in ("received", "model.safetensors", "curve.png", "report.json", "acknowledgement"):
+            path = bench.home / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (bench.folder / "outbox" / "acknowledgement").unlink()
+        bench.fog.again(shard.name)
+        calls = 0
+
+        def dying(path, target, last=kill_at):
+            nonlocal calls
+            calls += 1
+            if calls == last:
+                named.add(Path(target).name)
+                if before:
+                    raise KilledError
+            done = real(path, target)
+            if calls == last:
+                raise KilledError
+            return done
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", dying)
+            try:
+                run(bench.job(epochs=1))
+            except KilledError:
+                pass
+            else:
+                break
+        report = run(bench.job(epochs=1))
+        assert (report.key, report.model_sha256) == (undisturbed.key, undisturbed.model_sha256)
+        heard = bench.fog.heard()
+        assert (heard.generation, heard.taken, heard.wanted) == (said.generation, said.taken, said.wanted)
+        assert parse_report(heard.report) == report
+        assert [path for path in bench.home.rglob("*.part") if "keys" not in path.parts] == []
+    learned = {"model.safetensors", "curve.png", "report.json"}
+    assert named >= {f"{shard.name}.parquet", f"{shard.name}.manifest", "acknowledgement", *learned}

@@ -6,12 +6,16 @@ import pytest
 from PIL import Image
 
 from device.curve import draw_curve
-from device.report import Comparison, DeviceReport, Refused, parse_report, write_report
+from device.report import Comparison, DeviceReport, parse_report, write_report
 from rinr.training.evaluate import Precision
+from storage.shards.acknowledgement import RefusedShard
+from storage.shards.faults import Fault
 
 REPORT = DeviceReport(
     key="k",
     device="cam-b",
+    generation=1,
+    taken=3,
     torch_device="cpu",
     epochs=3,
     seed=1,
@@ -28,7 +32,7 @@ REPORT = DeviceReport(
     decoded=Comparison(24, 30, Precision(0.01, 0.0), Precision(0.9, 0.5)),
     own=Comparison(12, 15, Precision(0.02, 0.01), Precision(0.8, 0.4)),
     notes=("A sentence.",),
-    refused=(Refused("shard-1", "damaged"),),
+    refused=(RefusedShard("shard-0001-00000004", Fault.EDITED, "damaged"),),
     model_sha256="00",
 )
 

@@ -18,6 +18,7 @@ from services.ports import free_port
 from services.prefect_server import PrefectServer
 from services.processes import Processes
 from storage.fleet import Device, Fleet, fleet_toml
+from storage.shards.keyring import Keyring
 from tests.conftest import jpeg, picture
 
 CHECKOUT = Path(flows.__path__[0]).parent
@@ -105,6 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         devices.append(device(name, folder, f"queue-{name}"))
     fleet = folder / "fleet.toml"
     fleet.write_text(fleet_toml(Fleet(devices=tuple(devices))))
+    Keyring(folder / "keys").new()
     server = PrefectServer(folder / "prefect", free_port())
     processes = Processes(folder)
     try:

@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.parameters import DeviceName, Epochs, FleetFile, Seed, TorchDevice
 from tasks.device import DeviceResult, train_device
+from tasks.ending import ended
 from tasks.fleet import read_fleet
 
 
@@ -16,4 +17,5 @@ def device(
     accelerator: TorchDevice = "auto",
 ) -> DeviceResult:
     """Receive and verify what the inbox holds, acknowledge it, train a detector that decodes in its loop, report."""
-    return train_device(read_fleet(fleet).find(name), epochs, seed, accelerator)
+    result = train_device(read_fleet(fleet).find(name), epochs, seed, accelerator)
+    return ended(result, result.sentence)

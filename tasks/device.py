@@ -77,6 +77,15 @@ class DeviceResult:
             refused=len(report.refused),
         )
 
+    @property
+    def sentence(self) -> str:
+        """The result in a line."""
+        told = f"trained on {self.frames:,} images, {self.shard_bytes:,} bytes"
+        told += f", loss {self.loss_first:.2f} to {self.loss_last:.2f}"
+        if self.own_map50_before is not None and self.own_map50_after is not None:
+            told += f", mAP50 on own pictures {self.own_map50_before:.2f} to {self.own_map50_after:.2f}"
+        return told + (f"; {self.refused:,} shards refused" if self.refused else "")
+
     def rows(self) -> list[dict[str, Any]]:
         """As a table's rows. The inverse of :meth:`from_rows`, four digits kept."""
         return [{"what": name, "value": value} for name, value in asdict(self).items()]
@@ -128,6 +137,9 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
         logger.warning("%s: %s was refused (%s): %s", device.name, refused.name, refused.fault, refused.reason)
     for note in report.notes:
         logger.info("%s: %s", device.name, note)
+    if report.refused:
+        refusals = [{"shard": one.name, "fault": str(one.fault), "reason": one.reason} for one in report.refused]
+        publish_table("refused-shards", f"What {device.name} refused, and asked the fog node for again", refusals)
     publish_table(RESULT_KEY, f"Training on {device.name}", result.rows())
     publish_picture(
         f"training-curve-{device.name}", f"Training on {device.name}", (Path(device.home) / CURVE).read_bytes()

@@ -14,3 +14,9 @@ def test_an_empty_cell_is_no_value() -> None:
     unlabelled = replace(RESULT, own_map50_before=None, own_map50_after=None, own_map50_95_after=None)
     rows = [row | {"value": "" if row["value"] is None else row["value"]} for row in unlabelled.rows()]
     assert DeviceResult.from_rows(rows) == unlabelled
+
+
+def test_its_sentence_has_what_was_learned_and_what_was_refused() -> None:
+    told = "trained on 24 images, 30,000 bytes, loss 7.50 to 1.25"
+    assert RESULT.sentence == f"{told}, mAP50 on own pictures 0.00 to 0.62"
+    assert replace(RESULT, own_map50_before=None, refused=2).sentence == f"{told}; 2 shards refused"

@@ -78,7 +78,9 @@ class Scale:
             self.server.home.mkdir(parents=True, exist_ok=True)
             self.pid = self._processes.start("server", self.server.command(), {**self.server.environment(), **own}).pid
             self.server.wait(self._processes)
-            self._python("prepare").communicate(timeout=HANG_SECONDS)
+            prepared = self._python("prepare")
+            _, log = prepared.communicate(timeout=HANG_SECONDS)
+            assert prepared.returncode == 0, log[-5_000:]
             os.environ.update(own)  # the workers' runs import what they note with from the checkout
             start_device_workers(
                 self._processes, self.server, DEVICE_POOL, {name: name for name in self.names[: self.workers]}
@@ -91,7 +93,7 @@ class Scale:
             if crowd is not None:
                 crowd.send_signal(signal.SIGTERM)
                 try:
-                    self.crowd.update(json.loads(crowd.communicate(timeout=60)[0]))
+                    self.crowd.update(json.loads(crowd.communicate(timeout=120)[0]))
                 finally:
                     crowd.kill()
             self._http.close()
@@ -99,7 +101,9 @@ class Scale:
 
     def start_fan_out(self, names: Sequence[str], key: str) -> "subprocess.Popen[str]":
         """Begin to start a run for each of the devices, in a process of its own."""
-        return self._python(json.dumps({"names": list(names), "key": key, "folder": str(self.notes)}))
+        place = self.folder / f"{key}-{time.monotonic_ns()}.json"
+        place.write_text(json.dumps({"names": list(names), "key": key, "folder": str(self.notes)}))
+        return self._python(str(place))
 
     def end_fan_out(self, process: "subprocess.Popen[str]") -> FanOut:
         said, log = process.communicate(timeout=HANG_SECONDS)
@@ -186,8 +190,10 @@ class Scale:
             "folder": str(self.notes),
             "every": self.every,
         }
+        place = self.folder / "crowd.json"
+        place.write_text(json.dumps(order))
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.drills.crowd", json.dumps(order)],
+            [sys.executable, "-m", "tests.drills.crowd", str(place)],
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,

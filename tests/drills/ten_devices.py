@@ -109,7 +109,7 @@ class TenDevices:
             self.server.start(self._server_process)
             self.server.wait(self._server_process)
             places = [str(place) for place in (self.server.home, self.server.port, CHECKOUT, self.fleet, self.store)]
-            self._python("-c", PREPARE, *places).wait(HANG_SECONDS)
+            assert self._python("-c", PREPARE, *places).wait(HANG_SECONDS) == 0, "no deployments; see fog.log"
             self.ask("PATCH", f"work_pools/{DEVICE_POOL}", concurrency_limit=RUNS_AT_ONCE)
             for name in NAMES:
                 self.ask("POST", f"work_pools/{DEVICE_POOL}/queues", name=name)
@@ -206,6 +206,10 @@ class TenDevices:
         """Data and manifest of the shard that a device has taken last."""
         file = max(self._taken(name))
         return file.read_bytes(), file.with_suffix(".manifest").read_bytes()
+
+    def waiting(self) -> list[Path]:
+        """Files of shards that lie in an inbox."""
+        return sorted(self.root.glob("*/inbox/shard-*"))
 
     def refused(self, name: str) -> dict[str, str]:
         """What a device refuses now, as it says itself: the fault, by the shard's name."""

@@ -125,17 +125,17 @@ def again(world: TenDevices) -> dict[str, str]:
 
 
 def settle(world: TenDevices) -> None:
-    """Contacts until nobody lacks anything."""
+    """Contacts until nobody lacks anything, and nothing lies in an inbox."""
     for _ in range(8):
-        runs = world.fog("deliver")
-        world.wait(runs)
-        if all(world.held(name) == world.expected(name) for name in NAMES) and not runs:
+        world.wait(world.fog("deliver"))
+        if all(world.held(name) == world.expected(name) for name in NAMES) and not world.waiting():
             return
 
 
 def judge(world: TenDevices, seen: Counter[str], tell: Callable[[str], None]) -> None:
     for name in NAMES:
         assert world.held(name) == world.expected(name), name
+    assert not world.waiting(), "what a device has acknowledged leaves its inbox"
     assert world.quarantined() == sum(world.broken.values())
     rows = world.deliveries()
     for name in NAMES:

@@ -162,6 +162,7 @@ class Standing:
         last_heard: when the newest acknowledgement was written down; ``None`` without one.
         wanted: names of shards that have to be sent again.
         refused: shard and reason of those that wait and that the device refused.
+        resent: how often shards were sent again.
         silent: something waits, and nothing was heard since, for longer than the fleet file allows.
     """
 
@@ -179,6 +180,7 @@ class Standing:
     last_heard: datetime | None
     wanted: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
+    resent: int
     silent: bool
 
     @property
@@ -334,6 +336,7 @@ def standing(log: DeviceLog, device: Device | None = None, at: datetime | None =
         last_heard=log.heard_at,
         wanted=tuple(log.name(shard.sequence) for shard in waiting if shard.owed),
         refused=tuple((log.name(shard.sequence), shard.refused) for shard in waiting if shard.refused),
+        resent=sum(len(shard.resent) for shard in shards),
         silent=bool(device and since and last and at - last > timedelta(hours=device.silent_after)),
     )
 

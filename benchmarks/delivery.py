@@ -14,6 +14,7 @@ planning reads no payload. Claims:
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import random
@@ -21,7 +22,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +73,8 @@ def main() -> None:
 
 
 def _planning(store: Store, rows: int, devices: int) -> Result:
-    _fill(store, rows, devices)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:  # of its memory nothing is counted
+        process.submit(_fill, store.url, rows, devices).result()
     reading, offered = _timed(lambda: candidates(store, ENCODING))
     plain, budgeted = _device(0), _device(0, Receives(budget=BUDGET, labels=("boat", "person"), days=30))
     nothing = np.zeros(len(offered), bool)
@@ -108,7 +110,7 @@ def _planning(store: Store, rows: int, devices: int) -> Result:
 def _contacts(folder: Path, devices: int) -> Result:
     """Contacts with so many devices, eight at a time, each with one shard of fifty images; then with nothing to do."""
     store, key = Store(f"{folder}/store"), SigningKey.new()
-    _fill(store, 50, 1, payload=True)
+    _fill(store.url, 50, 1, payload=True)
     offered = candidates(store, ENCODING)
     fleet = [_device(number, folder=folder / str(number)) for number in range(1, devices + 1)]
 
@@ -162,9 +164,9 @@ def _give(store: Store, offered: Candidates, share: float) -> DeviceLog:
     return DeviceLog(device.name, shards=shards)
 
 
-def _fill(store: Store, rows: int, devices: int, *, payload: bool = False) -> None:
+def _fill(url: str, rows: int, devices: int, *, payload: bool = False) -> None:
     """Images with up to three objects, one source each, of devices in turn."""
-    chance = random.Random(1)
+    store, chance = Store(url), random.Random(1)
     start = datetime.now(UTC) - timedelta(days=60)
     frame = pack_frame(EncodedFrame(64, 48, chance.randbytes(2_000), (), b""))
     for first in range(0, rows, FILE_ROWS):

@@ -23,6 +23,7 @@ LEAST_OBJECTS = 0.25
 Places = npt.NDArray[np.int64]
 """Numbers of candidates, from 0."""
 
+_NOWHERE = (np.empty(0, np.int64), np.empty(0, np.int64))
 _WORDS = 16  # of 8 bytes, in the two hashes of a key
 _DIGITS = 64
 _FACTORS = np.frombuffer(os.urandom(8 * _WORDS), np.uint64) | np.uint64(1)
@@ -54,6 +55,7 @@ class Candidates:
     _prints: npt.NDArray[np.uint64] = field(repr=False)
     _order: Places = field(repr=False)
     _ranked: dict[tuple[str, ...], Places] = field(default_factory=dict, repr=False)
+    _counted: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -67,15 +69,17 @@ class Candidates:
         return self._order[found[self._prints[found] == wanted]]
 
     def counts(self, labels: Collection[str]) -> npt.NDArray[np.int64]:
-        """Objects of any of some labels, ``[rows]``; of all labels where none is given."""
-        if not labels:
+        """Objects of any of some labels, ``[rows]``; of all labels where none is given. Worked out once."""
+        wanted = tuple(sorted(labels))
+        if not wanted:
             return self.objects
-        counts = np.zeros(len(self), np.int64)
-        for label in labels:
-            if label in self.by_label:
-                places, numbers = self.by_label[label]
+        if wanted not in self._counted:
+            counts = np.zeros(len(self), np.int64)
+            for label in wanted:
+                places, numbers = self.by_label.get(label, _NOWHERE)
                 counts[places] += numbers
-        return counts
+            self._counted[wanted] = counts
+        return self._counted[wanted]
 
     def ranked(self, labels: Iterable[str]) -> Places:
         """All candidates, the most wanted objects per byte first; of equal value the newer first.

@@ -13,6 +13,8 @@ from storage.tables import now
 SHARD_BYTES = 1_000
 """What a shard costs beside its rows: the ends of its file, and the fields and the signature of its manifest."""
 
+_BLOCK = 16_384  # candidates that are looked at together
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -52,10 +54,8 @@ def choose(
     open_ = _allowed(candidates, device, at or now()) & ~delivered
     if room is None:
         return Choice(np.flatnonzero(open_), 0)
-    ranked = candidates.ranked(rule.labels)
-    ranked = ranked[open_[ranked]]
-    fitting = _fitting(candidates.sizes[ranked] + ROW_BYTES, room - SHARD_BYTES)
-    return Choice(ranked[fitting], len(ranked) - int(fitting.sum()))
+    chosen = _within(candidates, candidates.ranked(rule.labels), open_, room - SHARD_BYTES)
+    return Choice(chosen, int(open_.sum()) - len(chosen))
 
 
 def _allowed(candidates: Candidates, device: Device, at: datetime) -> npt.NDArray[np.bool_]:
@@ -70,6 +70,22 @@ def _allowed(candidates: Candidates, device: Device, at: datetime) -> npt.NDArra
     if rule.days is not None:
         allowed &= candidates.captured >= microseconds(at - timedelta(days=rule.days))
     return allowed
+
+
+def _within(candidates: Candidates, ranked: Places, open_: npt.NDArray[np.bool_], room: int) -> Places:
+    """Of the ranked candidates those that are open and, each where it is, still have room."""
+    smallest = int(candidates.sizes.min(initial=1 << 62)) + ROW_BYTES
+    chosen = [ranked[:0]]
+    for start in range(0, len(ranked), _BLOCK):
+        if room < smallest:
+            break
+        block = ranked[start : start + _BLOCK]
+        block = block[open_[block]]
+        costs = candidates.sizes[block] + ROW_BYTES
+        fitting = _fitting(costs, room)
+        chosen.append(block[fitting])
+        room -= int(costs[fitting].sum())
+    return np.concatenate(chosen)
 
 
 def _fitting(costs: npt.NDArray[np.int64], room: int) -> npt.NDArray[np.bool_]:

@@ -9,10 +9,12 @@ import random
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -101,6 +103,14 @@ class Rewrite:
     files_after: int
 
 
+@dataclass(eq=False)
+class _Waiting:
+    """Rows that wait to be appended, and once they were how many of them were new."""
+
+    rows: list[dict[str, Any]]
+    added: int | None = None
+
+
 class Store:
     """The weight store at an fsspec URL or a plain folder.
 
@@ -126,6 +136,7 @@ class Store:
         self._present = {layout.name: KeyIndex(layout.index) for layout in LAYOUTS}
         self._images = KeyIndex(["image_id"])
         self._lock = threading.RLock()
+        self._waiting: deque[_Waiting] = deque()
         self._known_version: int | None = None
 
     def create(self) -> None:
@@ -161,7 +172,9 @@ class Store:
         if any(type(row) is not type(rows[0]) for row in rows):
             raise TypeError(f"rows of several kinds: {', '.join(sorted({type(row).__name__ for row in rows}))}")
         appended_at = now()
-        return self._append(layout, [as_row(row, appended_at) for row in rows])
+        written = [as_row(row, appended_at) for row in rows]
+        # Deliveries to many devices at once would each be a commit of a row or two.
+        return self._append_together(layout, written) if layout is DELIVERIES else sum(self._append(layout, written))
 
     def scan(
         self,
@@ -345,7 +358,23 @@ class Store:
         """The URL under which a table can be opened by any reader of Delta Lake: ``<store>/<name>``."""
         return f"{self.url}/{name}"
 
-    def _append(self, layout: Layout, rows: list[dict[str, Any]]) -> int:
+    def _append_together(self, layout: Layout, rows: list[dict[str, Any]]) -> int:
+        """Append rows in one commit with those of other threads that wait meanwhile; how many of one's own were new."""
+        own = _Waiting(rows)
+        self._waiting.append(own)
+        with self._lock:
+            if own.added is None:
+                batch = [own]
+                with suppress(IndexError):
+                    while True:
+                        batch.append(self._waiting.popleft())
+                batch = list(dict.fromkeys(batch))
+                added = iter(self._append(layout, [row for one in batch for row in one.rows]))
+                for one in batch:
+                    one.added = sum(islice(added, len(one.rows)))
+        return own.added or 0
+
+    def _append(self, layout: Layout, rows: list[dict[str, Any]]) -> list[bool]:
         """Append the rows whose key is not present; the only way anything is written.
 
         The snapshot that the keys are compared with is the one that is committed on, and every commit
@@ -354,8 +383,12 @@ class Store:
         batch would let two batches that overlap both through.)
 
         Times are never before those that stand there: where a clock went back, what is newer is still what came later.
+
+        Returns:
+            For each row whether it was added.
         """
         table, index = self._tables[layout.name], self._present[layout.name]
+        asked = rows
         rows = list({tuple(row[name] for name in layout.key): row for row in reversed(rows)}.values())[::-1]
         keys = pa.Table.from_pylist(rows, schema=pa.schema([layout.schema.field(name) for name in layout.index]))
         with self._errors("written"), self._lock:
@@ -367,10 +400,11 @@ class Store:
                 present = _present(table, [row for row, hit in zip(rows, maybe, strict=True) if hit], paths)
                 lacking = [row for row in rows if tuple(row[name] for name in layout.key) not in present]
                 if not lacking:
-                    return 0
+                    return [False] * len(asked)
                 stamped = _not_before(table.newest, lacking, layout.order)
                 if table.append(pa.Table.from_pylist(stamped, schema=layout.schema), f"rinr-{layout.name}"):
-                    return len(lacking)
+                    added = {id(row) for row in lacking}
+                    return [id(row) in added for row in asked]
                 time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))
         raise StoreError(
             f"the table {self.table_url(layout.name)} was written by others at each of {_ATTEMPTS} attempts; "

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage import routing
 from storage.candidates import LEAST_OBJECTS, ROW_BYTES, Candidates, microseconds
 from storage.fleet import Device, Receives
 from storage.routing import SHARD_BYTES, choose
@@ -88,6 +90,12 @@ def device(rule: Receives) -> Device:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(IMAGE, max_size=25), RULE, st.none() | st.integers(0, 20_000))
 def test_the_rule_chooses_as_it_is_said(images: list[dict[str, Any]], rule: Receives, room: int | None):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routing, "_BLOCK", 4)
+        _check(images, rule, room)
+
+
+def _check(images: list[dict[str, Any]], rule: Receives, room: int | None) -> None:
     images = sorted(images, key=lambda image: -image["age"])  # candidates stand in the order of their capture
     delivered = np.array([image["delivered"] for image in images], bool)
     choice = choose(offered(images), device(rule), delivered, room=room, at=NOW)

@@ -14,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from rinr.shard import frames_of
 from storage.store import Store, StoreError
-from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal, image_row, now
+from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Layout, Refusal, image_row, now
 from storage.weights.delta import ROW_GROUP
 from tests.storage.examples import ENCODING, append_numbers, digest, encoded_image, source
 
@@ -106,6 +106,49 @@ def test_events_of_deliveries_are_one_a_device_shard_status_and_number(store: St
     assert store.append([*events, replace(planned, generation=2), replace(planned, sequence=2)]) == 5
     where = pc.field("status") == "planned"
     assert store.scan(DELIVERIES, ["image_ids"], where)["image_ids"].to_pylist() == [["i"]] * 4
+
+
+def test_events_of_many_threads_go_in_few_commits_and_each_hears_of_its_own(store: Store):
+    store.create()
+    before = DeltaTable(store.table_url("deliveries")).version()
+    start = threading.Barrier(16)
+
+    def work(number: int) -> tuple[int, int, int]:
+        start.wait()
+        own = [Delivery(f"cam-{number}", 1, sequence, "planned") for sequence in range(3)]
+        shared = Delivery("cam-x", 1, 1, "planned", bytes=number)
+        return store.append(own), store.append([shared]), store.append([*own[1:], Delivery("cam-y", 1, number, "sent")])
+
+    with ThreadPoolExecutor(16) as pool:
+        counts = list(pool.map(work, range(16)))
+    assert [(first, last) for first, _, last in counts] == [(3, 1)] * 16
+    assert sum(shared for _, shared, _ in counts) == 1
+    assert store.scan(DELIVERIES).num_rows == 16 * 4 + 1
+    assert DeltaTable(store.table_url("deliveries")).version() - before < 48
+
+
+def test_where_a_commit_fails_the_rows_of_other_threads_are_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch):
+    append, failures = Store._append, iter([OSError("no space")])
+
+    def failing(self: Store, layout: Layout, rows: list[dict]) -> list[bool]:
+        for failure in failures:
+            raise failure
+        return append(self, layout, rows)
+
+    monkeypatch.setattr(Store, "_append", failing)
+    raised = []
+
+    def work(number: int) -> None:
+        try:
+            store.append([Delivery(f"cam-{number}", 1, 1, "planned")])
+        except OSError:
+            raised.append(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(raised) == 1
+    devices = set(store.scan(DELIVERIES)["device"].to_pylist())
+    assert devices == {f"cam-{number}" for number in range(8)} - {f"cam-{number}" for number in raised}
 
 
 def test_a_source_that_comes_back_to_earlier_labels_is_a_new_row(store: Store):

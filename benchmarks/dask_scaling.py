@@ -71,7 +71,7 @@ def main() -> None:
         return
     for part, found in results.items():
         print(f"\n{part}\n")
-        for line in _lines(found):
+        for line in lines_of(found):
             print(line)
 
 
@@ -279,13 +279,14 @@ def _process_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _lines(found: Any, indent: str = "") -> list[str]:
+def lines_of(found: Any, indent: str = "") -> list[str]:
+    """Results as lines of text, nested ones indented."""
     if isinstance(found, list):
-        return [line for item in found for line in _lines(item, indent)]
+        return [line for item in found for line in lines_of(item, indent)]
     lines = []
     for name, value in found.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+            lines += [f"{indent}{name}:", *lines_of(value, indent + "  ")]
         else:
             lines.append(f"{indent}{name}: {value:,}" if isinstance(value, int | float) else f"{indent}{name}: {value}")
     return lines

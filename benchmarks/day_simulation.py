@@ -83,8 +83,7 @@ class Day:
 
 
 def arrivals(images: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Seconds of the day at which pictures come, sorted: at two o'clock in the afternoon nine times as many as at two in
-    the morning."""
+    """Seconds of the day at which pictures come, sorted: nine times as many at 14 o'clock as at 2."""
     grid = np.linspace(0, _DAY, 1441)
     rate = 1 + 0.8 * np.sin((grid - 8 * 3600) / _DAY * 2 * math.pi)
     share = np.concatenate([[0], np.cumsum((rate[1:] + rate[:-1]) / 2)])
@@ -165,8 +164,8 @@ def main() -> None:
         print(json.dumps({"costs": asdict(costs), "days": [asdict(day) for day in days]}))
         return
     print(f"{options.images:,} images a day, a run every {options.minutes:g} minutes, {costs}\n")
-    print("| workers | left at midnight | longest queue | minutes: median | 95 % | all | workers busy | flow busy | commits a minute |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("| workers | left at midnight | longest queue | minutes: median | 95 % | all ", end="")
+    print("| workers busy | flow busy | commits a minute |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for day in days:
         print(
             f"| {day.workers} | {day.left:,} | {day.longest_queue:,} | {day.median:,} | {day.late:,} | {day.latest:,} "

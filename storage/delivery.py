@@ -239,8 +239,10 @@ class _Contact:
             self.write(news.events)
             self.acknowledged = [event.shard for event in news.events if event.status == "acknowledged"]
             self.asked = {event.shard: event.reason or "" for event in news.events if event.status == "asked"}
-        self.there = self.inbox.names()
-        self.inbox.remove(name for name in self.there if self._is_done(*(shard_place(name) or (0, 0))))
+        names = self.inbox.names()
+        self.inbox.remove(name for name in names if self._is_done(*(shard_place(name) or (0, 0))))
+        self.replaced = {name for name in names if self._is_replaced(name)}
+        self.there = [name for name in names if name not in self.replaced]
 
     def finish(self) -> None:
         """Send what is planned and not sent, and again what is asked for or missing."""
@@ -321,7 +323,8 @@ class _Contact:
             self._send(shard)
         else:
             if name not in self.there and not any(number < 0 for number in shard.owed):
-                reason, number = "it is missing in the inbox", min(0, *shard.asked, 0) - 1
+                reason = "another one lies in its place" if name in self.replaced else "it is missing in the inbox"
+                number = min(0, *shard.asked, 0) - 1
                 self.asked[name] = reason
                 self.write([self.log.event(shard.sequence, "asked", number=number, reason=reason)])
             again = self.log.shards.get(shard.sequence)
@@ -341,6 +344,18 @@ class _Contact:
         except ShardError:
             return False
         return (found.device, found.sha256) == (self.device.name, shard.sha256)
+
+    def _is_replaced(self, name: str) -> bool:
+        """Whether the device does not know who signed a shard, and that was not the fog: then nothing of it is there.
+
+        Where it was the fog, sending it again would not help.
+        """
+        unknown = self.said is not None and any(
+            one.name == name and one.fault is Fault.UNKNOWN_KEY for one in self.said.refused
+        )
+        generation, sequence = shard_place(name) or (0, 0)
+        shard = self.log.shards.get(sequence) if generation == self.log.generation else None
+        return unknown and shard is not None and shard.waits and not self._stands(shard, name)
 
     def _send(self, shard: Shard) -> None:
         """Make a planned shard from the store and send it, for the first time or again."""

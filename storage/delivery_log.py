@@ -162,6 +162,7 @@ class Standing:
         last_heard: when the newest acknowledgement was written down; ``None`` without one.
         wanted: names of shards that have to be sent again.
         refused: shard and reason of those that wait and that the device refused.
+        resent: how often shards were sent again.
         silent: something waits, and nothing was heard since, for longer than the fleet file allows.
     """
 
@@ -179,6 +180,7 @@ class Standing:
     last_heard: datetime | None
     wanted: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
+    resent: int
     silent: bool
 
     @property
@@ -286,9 +288,11 @@ def news_of(log: DeviceLog, said: Acknowledgement, at: datetime | None = None) -
     waiting = {sequence: shard for sequence, shard in open_.items() if sequence > taken}
     refused, strange = _refused(log, said, waiting)
     wanted = said.wanted if present else _wanted_of_refused(refused)
-    # What it lost of what it had, as far as there is room for more to wait.
+    # What it lost of what it had, as far as there is room for more to wait; and always what it needs first, without
+    # which it takes nothing of what waits.
     lost = [sequence for sequence in wanted if sequence in log.shards and log.shards[sequence].taken]
-    lost = lost[: max(0, MAX_WAITING - len(waiting))]
+    is_first = bool(lost) and lost[0] < min(waiting, default=lost[0] + 1)
+    lost = lost[: max(int(is_first), MAX_WAITING - len(waiting))]
     waiting |= {sequence: log.shards[sequence] for sequence in lost}
     notes = []
     if said.number > log.number:
@@ -332,6 +336,7 @@ def standing(log: DeviceLog, device: Device | None = None, at: datetime | None =
         last_heard=log.heard_at,
         wanted=tuple(log.name(shard.sequence) for shard in waiting if shard.owed),
         refused=tuple((log.name(shard.sequence), shard.refused) for shard in waiting if shard.refused),
+        resent=sum(len(shard.resent) for shard in shards),
         silent=bool(device and since and last and at - last > timedelta(hours=device.silent_after)),
     )
 

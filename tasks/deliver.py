@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from storage.delivery import Candidates, DeliveryReport, candidates, deliver, standings, waits
+from storage.delivery import Candidates, DeliveryReport, Standing, candidates, deliver, standings, waits
 from storage.fleet import Device, Fleet, Fog
 from storage.inbox import InboxError
 from storage.outbox import OutboxError
@@ -190,11 +190,7 @@ def start_device_runs(
         deployment: full name of the device deployment.
         training: parameters of the device flow, but for the device's name.
     """
-    keys = {
-        one.device: training_key(one.device, one.generation, one.sequence, training)
-        for one in standings(open_store(store), fleet)
-        if one.sequence
-    }
+    keys = {one.device: training_key(one, training) for one in standings(open_store(store), fleet) if one.sequence}
     due = {one.device for one in reports if one.training_due or not _is_as(one.trained, training)}
     found = _find_runs(keys)
     runs = []
@@ -207,9 +203,9 @@ def start_device_runs(
     return runs
 
 
-def training_key(device: str, generation: int, sequence: int, training: Mapping[str, Any]) -> str:
-    """What a device's run is for: what was delivered to it, and how it is to train."""
-    what = [device, generation, sequence, sorted(training.items())]
+def training_key(standing: Standing, training: Mapping[str, Any]) -> str:
+    """What a device's run is for: what was put into its inbox, again or for the first time, and how it is to train."""
+    what = [standing.device, standing.generation, standing.sequence, standing.resent, sorted(training.items())]
     return hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:32]
 
 

@@ -13,8 +13,8 @@ from storage.weights.versions import StoreVersionError
 RETRIES = 2
 RETRY_SECONDS = [1.0, 5.0]
 
-# Credentials, fleet files, labels and payloads that are wrong are ValueErrors. A package that is missing, or a place
-# that may not be read, is so in five seconds as well.
+# Credentials, fleet files, labels and payloads that are wrong are ValueErrors. A package or a key that is missing, or a
+# place that may not be read, is so in five seconds as well.
 _LASTING = (
     ValueError,
     TypeError,

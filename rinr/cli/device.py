@@ -140,15 +140,15 @@ def _say(event: str, fields: dict[str, Any], text: str, as_json: bool) -> None:
 def _told_received(found: "ReceiveReport") -> str:
     if not found.generation:
         return "nothing was delivered yet"
-    told = f"{len(found.new)} new shards, {found.bytes_fetched:,} bytes; {found.taken} received of generation "
-    told += f"{found.generation}"
+    told = f"{_count(len(found.new), 'new shard')}, {found.bytes_fetched:,} bytes read; "
+    told += f"{found.taken} received of generation {found.generation}"
     if found.wanted:
         told += f"; wanted again: {', '.join(map(str, found.wanted[:10]))}{', ...' if len(found.wanted) > 10 else ''}"
     return told
 
 
 def _told_trained(report: "DeviceReport") -> str:
-    told = f"trained on {report.frames:,} images: loss {report.loss_first:.2f} to {report.loss_last:.2f}"
+    told = f"trained on {_count(report.frames, 'image')}: loss {report.loss_first:.2f} to {report.loss_last:.2f}"
     if report.own:
         told += f", mAP50 on own pictures {report.own.before.map50:.2f} to {report.own.after.map50:.2f}"
     return told
@@ -171,7 +171,7 @@ def _record(found: "DeviceStanding") -> dict[str, Any]:
 def _lines(found: "DeviceStanding") -> Iterator[str]:
     received = "nothing yet"
     if found.generation:
-        received = f"{found.images:,} images in {found.shards:,} shards, {found.bytes:,} bytes"
+        received = f"{_count(found.images, 'image')} in {_count(found.shards, 'shard')}, {found.bytes:,} bytes"
         received += f"; up to number {found.taken} of generation {found.generation}"
     yield f"{'received:':11}{received}"
     for key in found.keys:
@@ -182,6 +182,10 @@ def _lines(found: "DeviceStanding") -> Iterator[str]:
     if found.wanted:
         yield f"{'wanted:':11}{', '.join(map(str, found.wanted))}"
     yield f"{'learned:':11}" + (_told_trained(found.trained) if found.trained else "nothing yet")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _job(name: str, fleet: Path, epochs: int, seed: int, accelerator: str, threads: int) -> "DeviceJob":

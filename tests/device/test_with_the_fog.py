@@ -14,7 +14,8 @@ from storage.delivery import reset
 from storage.fleet import Device
 from storage.shards.faults import Fault
 from storage.shards.keyring import Keyring
-from storage.shards.manifest import DATA, MANIFEST
+from storage.shards.manifest import DATA, MANIFEST, PURPOSE
+from storage.shards.signing import signed
 from tests.storage.delivery_bench import MemoryStore, contact
 from tests.storage.examples import ENCODING, digest, encoded_image, source
 
@@ -78,7 +79,8 @@ def world(tmp_path: Path) -> World:
 
 def flip(world: World, chance: random.Random, path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    if data:
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
     path.write_bytes(bytes(data))
 
 
@@ -182,3 +184,44 @@ def test_a_key_that_was_stolen_is_revoked_and_what_it_signed_comes_again(world):
     assert [shard.again for shard in world.deliver().sent] == [True]
     assert world.receive().taken == 1
     assert world.held == world.expected
+
+
+def test_what_the_disk_lost_comes_again_although_the_inbox_is_full(world):
+    for _ in range(5):
+        world.capture()
+        world.deliver()
+        world.receive()
+    world.deliver()
+    received = look(world.device)
+    for number in (2, 4):
+        received.file(received.shards[number].name).unlink()
+    for _ in range(6):
+        world.capture()
+        world.deliver()
+    for _ in range(8):
+        world.receive()
+        world.deliver()
+    assert world.held == world.expected
+
+
+def test_a_shard_that_a_stranger_signed_in_the_fogs_place_is_sent_again(world, tmp_path):
+    world.capture()
+    world.deliver()
+    (manifest,) = [path for path in world.inbox if path.suffix == MANIFEST]
+    stranger = Keyring(tmp_path / "stranger")
+    stranger.new()
+    manifest.write_bytes(signed(manifest.read_bytes().rsplit(b"\n", 2)[0], PURPOSE, stranger.signer()))
+    assert world.receive().wanted == ()
+    assert world.refused == {Fault.UNKNOWN_KEY: 1}
+    assert [shard.again for shard in world.deliver().sent] == [True]
+    assert world.receive().taken == 1
+    assert world.held == world.expected
+
+
+def test_what_the_device_refuses_because_it_does_not_know_the_fogs_new_key_is_not_sent_again(world):
+    world.fog.rotate()
+    world.capture()
+    world.deliver()
+    assert world.receive().wanted == ()
+    assert world.refused == {Fault.UNKNOWN_KEY: 1}
+    assert world.deliver().sent == ()

@@ -111,7 +111,7 @@ class Pages:
 
     def message(self) -> str:
         """What the pages have just said in a corner of the screen."""
-        words = "return [...document.querySelectorAll('.p-toast')].map(each => each.innerText).join(' ')"
+        words = "return [...document.querySelectorAll('[class*=toast]')].map(each => each.innerText).find(Boolean)"
         return str(self._until("a message", lambda: self._script(words)))
 
     def pictures(self) -> list[tuple[int, int]]:

@@ -3,8 +3,9 @@
 A `prefect worker` takes some 130 MB. One of these asks for the runs on its queue, reports the states that a worker
 reports, does in place of a run's work a note that it was done, and says now and then that it is there:
 
-    python -m tests.drills.crowd '{"api": ..., "pool": ..., "names": [...], "folder": ..., "every": 5}'
+    python -m tests.drills.crowd ORDER
 
+ORDER is a file of JSON: `api`, `pool`, `names`, `folder` (for the notes), and `every`, the seconds between two looks.
 SIGTERM ends it; it then prints what it did and which answers it got.
 """
 
@@ -50,10 +51,8 @@ class Crowd:
         """Work until SIGTERM."""
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        limits = httpx.Limits(max_connections=32)
-        async with httpx.AsyncClient(
-            base_url=self.api, timeout=httpx.Timeout(60, pool=None), limits=limits, trust_env=False
-        ) as self._http:
+        self._turn = asyncio.Semaphore(32)  # a thousand that wait for a connection are more than httpx is good at
+        async with httpx.AsyncClient(base_url=self.api, timeout=60, trust_env=False) as self._http:
             clients = [asyncio.create_task(self._device(name)) for name in self.names]
             clients += [asyncio.create_task(self._heartbeats(name)) for name in self.names]
             await asyncio.wait([asyncio.create_task(stop.wait()), *clients], return_when=asyncio.FIRST_COMPLETED)
@@ -105,7 +104,8 @@ class Crowd:
         wait = 0.5
         while True:
             with suppress(httpx.TransportError):
-                answer = await (self._http.get(path) if body is None else self._http.post(path, json=body))
+                async with self._turn:
+                    answer = await (self._http.get(path) if body is None else self._http.post(path, json=body))
                 self.counts[f"answers {answer.status_code}"] += 1
                 if answer.status_code == 404:
                     return None
@@ -124,4 +124,4 @@ def main(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(Path(sys.argv[1]).read_text()))

@@ -1,12 +1,13 @@
 """Creates the runs of many devices as the flow `deliver` does, in a process of its own that prints what it did.
 
 `python -m tests.drills.fan_out prepare` makes the pools and the deployment, `python -m tests.drills.fan_out ORDER`
-starts one run a device; ORDER is JSON with `names`, `key` and `folder`.
+starts one run a device; ORDER is a file of JSON with `names`, `key` and `folder`.
 """
 
 import json
 import sys
 import time
+from pathlib import Path
 
 from prefect import flow, get_client
 from prefect.deployments.runner import RunnerDeployment
@@ -50,7 +51,7 @@ def main(order: str) -> None:
         assert noted_flow.name == DEVICE.flow
         prepare()
         return
-    wanted = json.loads(order)
+    wanted = json.loads(Path(order).read_text())
     start = time.monotonic()
     runs = fan_out(wanted["names"], wanted["key"], wanted["folder"])
     seconds = time.monotonic() - start

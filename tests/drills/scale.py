@@ -78,7 +78,9 @@ class Scale:
             self.server.home.mkdir(parents=True, exist_ok=True)
             self.pid = self._processes.start("server", self.server.command(), {**self.server.environment(), **own}).pid
             self.server.wait(self._processes)
-            self._python("prepare").communicate(timeout=HANG_SECONDS)
+            prepared = self._python("prepare")
+            _, log = prepared.communicate(timeout=HANG_SECONDS)
+            assert prepared.returncode == 0, log[-5_000:]
             os.environ.update(own)  # the workers' runs import what they note with from the checkout
             start_device_workers(
                 self._processes, self.server, DEVICE_POOL, {name: name for name in self.names[: self.workers]}
@@ -91,7 +93,7 @@ class Scale:
             if crowd is not None:
                 crowd.send_signal(signal.SIGTERM)
                 try:
-                    self.crowd.update(json.loads(crowd.communicate(timeout=60)[0]))
+                    self.crowd.update(json.loads(crowd.communicate(timeout=120)[0]))
                 finally:
                     crowd.kill()
             self._http.close()
@@ -99,7 +101,9 @@ class Scale:
 
     def start_fan_out(self, names: Sequence[str], key: str) -> "subprocess.Popen[str]":
         """Begin to start a run for each of the devices, in a process of its own."""
-        return self._python(json.dumps({"names": list(names), "key": key, "folder": str(self.notes)}))
+        place = self.folder / f"{key}-{time.monotonic_ns()}.json"
+        place.write_text(json.dumps({"names": list(names), "key": key, "folder": str(self.notes)}))
+        return self._python(str(place))
 
     def end_fan_out(self, process: "subprocess.Popen[str]") -> FanOut:
         said, log = process.communicate(timeout=HANG_SECONDS)
@@ -109,14 +113,23 @@ class Scale:
     def fan_out(self, names: Sequence[str], key: str) -> FanOut:
         return self.end_fan_out(self.start_fan_out(names, key))
 
-    def wait(self, runs: int) -> float:
-        """Wait until so many runs of devices have completed; returns the seconds."""
-        start = time.monotonic()
-        while (done := self.count(["COMPLETED"])) < runs:
-            assert time.monotonic() - start < HANG_SECONDS, f"{done} of {runs} runs completed"
+    def finish(self, fan_out: FanOut, key: str) -> tuple[float, int]:
+        """Wait until each device's run has completed; returns the seconds, and how many runs were started anew.
+
+        A worker that cannot reach the server when it starts a run gives that run up as crashed. The next delivery asks
+        for the same runs as this one did, and finds all but those that were given up.
+        """
+        start, anew = time.monotonic(), 0
+        names = set(fan_out.runs)
+        while left := names - self._completed(key):
+            assert time.monotonic() - start < HANG_SECONDS, f"the runs of {sorted(left)} never complete"
             self._processes.check()
-            time.sleep(1)
-        return time.monotonic() - start
+            if not self.count(["SCHEDULED", "PENDING", "RUNNING"]):
+                left = names - self._completed(key)
+                anew += len(left)
+                self.fan_out(sorted(left), key)
+            time.sleep(1 + len(names) / 50)  # each look is a request for every two hundred runs
+        return time.monotonic() - start, anew
 
     def count(self, states: Sequence[str] | None = None) -> int:
         """How many runs of devices the server knows, in all states or in some."""
@@ -132,6 +145,11 @@ class Scale:
         ):
             found += page
         return found
+
+    def _completed(self, key: str) -> set[str]:
+        """The devices whose run for a key has completed."""
+        ended = (run for run in self.runs() if run["state_type"] == "COMPLETED")
+        return {run["parameters"]["name"] for run in ended if run["idempotency_key"].startswith(f"{key}:")}
 
     def noted(self) -> dict[str, list[str]]:
         """The runs whose bodies were done, once a time, by device."""
@@ -172,8 +190,10 @@ class Scale:
             "folder": str(self.notes),
             "every": self.every,
         }
+        place = self.folder / "crowd.json"
+        place.write_text(json.dumps(order))
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.drills.crowd", json.dumps(order)],
+            [sys.executable, "-m", "tests.drills.crowd", str(place)],
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             cwd=CHECKOUT,
             stdin=subprocess.DEVNULL,

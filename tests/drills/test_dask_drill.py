@@ -3,7 +3,9 @@
 ``RINR_DRILL_FILES`` in the environment says how many pictures.
 """
 
+import asyncio
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 from storage.quarantine import KILLED
 from storage.store import Store
 from tests.drills.dask_world import DaskWorld, copy_store, lock_database, prepare
+from tests.drills.postgres import postgres
 from tests.drills.verdict import rows
 
 pytestmark = pytest.mark.drill
@@ -134,6 +137,68 @@ def test_dask_processes_die_in_the_middle(
     assert len(done) == len(moments)
     assert kills.total() == len(victims), kills
     judge(world, undisturbed, tell)
+
+
+def test_dask_connections_to_the_database_break(
+    prepared: tuple[Path, Path],
+    undisturbed: dict[tuple[str, ...], bytes],
+    tmp_path: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """With the server on PostgreSQL: all its connections are ended again and again, once by killing one's process."""
+    fleet, store = prepared
+    with postgres() as database:
+        environment = {"PREFECT_API_DATABASE_CONNECTION_URL": database.url}
+        world = DaskWorld(tmp_path / "world", fleet, copy_store(store, tmp_path / "store"), environment=environment)
+        ended: list[int] = []
+
+        def end() -> None:
+            ended.append(asyncio.run(end_connections(database.url)))
+
+        steps = 8
+        moments: dict[int, tuple[str, Callable[[], object]]] = {
+            len(undisturbed) * number // steps: ("connections to the database ended", end)
+            for number in range(1, steps - 1)
+        }
+        moments[len(undisturbed) * (steps - 1) // steps] = (
+            "a process of the database killed",
+            lambda: ended.append(asyncio.run(kill_connection(database.url))),
+        )
+        with world.up():
+            done = world.run(moments, SECONDS)
+    for line in done:
+        tell(line)
+    tell(f"connections ended: {ended}")
+    assert len(done) == len(moments)
+    assert sum(ended) >= len(moments)
+    judge(world, undisturbed, tell)
+
+
+async def end_connections(url: str) -> int:
+    """End every connection but one's own; returns how many."""
+    connection = await asyncpg_connect(url)
+    found = await connection.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = current_user AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+    return len(found)
+
+
+async def kill_connection(url: str) -> int:
+    """Kill the process of one connection: the database ends all others and recovers, as after a crash."""
+    connection = await asyncpg_connect(url)
+    found = await connection.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid() LIMIT 1"
+    )
+    for row in found:
+        os.kill(row["pid"], signal.SIGKILL)
+    return len(found)
+
+
+async def asyncpg_connect(url: str) -> Any:
+    asyncpg = pytest.importorskip("asyncpg")
+    return await asyncpg.connect(url.replace("+asyncpg", ""))
 
 
 def test_dask_a_picture_that_kills_its_worker_is_found(

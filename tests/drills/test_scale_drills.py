@@ -14,7 +14,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.drills.postgres import postgres
-from tests.drills.scale import FanOut, Scale
+from tests.drills.scale import Scale
 
 pytestmark = pytest.mark.drill
 
@@ -65,56 +65,56 @@ def locked_at_times(database: Path) -> Iterator[list[float]]:
         thread.join()
 
 
-def judge(scale: Scale, fan_outs: list[FanOut]) -> None:
-    """Each device has one run for each fan-out that it was in, each of them completed and done once."""
-    wanted: dict[str, set[str]] = {}
-    for fan_out in fan_outs:
-        for name, run in fan_out.runs.items():
-            wanted.setdefault(name, set()).add(run)
-    runs = scale.runs()
-    assert len(runs) == sum(len(ids) for ids in wanted.values()), "runs that nobody wanted, or too few"
-    assert {run["state_type"] for run in runs} == {"COMPLETED"}
-    there: dict[str, set[str]] = {}
-    for run in runs:
-        assert run["work_queue_name"] == run["parameters"]["name"]
-        there.setdefault(run["parameters"]["name"], set()).add(run["id"])
-    assert there == wanted
-    noted = scale.noted()
-    assert {name: sorted(ids) for name, ids in noted.items()} == {name: sorted(ids) for name, ids in wanted.items()}
+def judge(scale: Scale, wanted: dict[str, list[str]]) -> None:
+    """Each device has one completed run for each key that it was in, done once; all others were given up undone.
+
+    Args:
+        wanted: devices by key.
+    """
+    completed: dict[tuple[str, str], list[str]] = {}
+    for run in scale.runs():
+        key, device, _ = run["idempotency_key"].split(":")
+        assert run["work_queue_name"] == run["parameters"]["name"] == device
+        assert run["state_type"] in ("COMPLETED", "CRASHED"), run["state"]
+        if run["state_type"] == "COMPLETED":
+            completed.setdefault((key, device), []).append(run["id"])
+    assert set(completed) == {(key, device) for key, names in wanted.items() for device in names}, "runs were lost"
+    assert {len(ids) for ids in completed.values()} == {1}, "runs were doubled"
+    done = sorted(run for ids in scale.noted().values() for run in ids)
+    assert done == sorted(run for ids in completed.values() for run in ids), "a body was done twice, or not at all"
 
 
 def test_scale_hundred_devices_on_sqlite(tmp_path: Path, tell: Callable[[str], None]) -> None:
     names = devices(100)
-    done: list[FanOut] = []
+    wanted: dict[str, list[str]] = {}
     with Scale(tmp_path, names, WORKERS, every=5.0).running() as scale:
         per_device = {}
         for count in SIZES:
             # Light clients and workers in the same share at each size.
-            part = names[: count // 10] + names[WORKERS : WORKERS + count - count // 10]
-            fan_out = scale.fan_out(part, f"size-{count}")
-            done.append(fan_out)
-            waited = scale.wait(sum(len(each.runs) for each in done))
+            key = f"size-{count}"
+            wanted[key] = names[: count // 10] + names[WORKERS : WORKERS + count - count // 10]
+            fan_out = scale.fan_out(wanted[key], key)
+            waited, anew = scale.finish(fan_out, key)
             per_device[count] = fan_out.seconds / count
             tell(
                 f"{count} devices: fan-out {fan_out.seconds:.1f} s, {per_device[count]:.3f} s a device; "
-                f"all done {waited:.1f} s later"
+                f"all done {waited:.1f} s later, {anew} runs started anew"
             )
         tell(f"time a device at 100 over that at 10: {per_device[100] / per_device[10]:.2f}")
         with locked_at_times(scale.server.home / "prefect.db") as held:
             twice = [scale.start_fan_out(names, "locked") for _ in range(2)]
             first, second = (scale.end_fan_out(process) for process in twice)
-        assert first.runs == second.runs, "the same key is the same run, whoever asks"
-        again = scale.fan_out(names, "locked")
-        assert again.runs == first.runs
-        done.append(first)
-        waited = scale.wait(sum(len(each.runs) for each in done))
+        waited, anew = scale.finish(first, "locked")
+        wanted["locked"] = names
         tell(
             f"100 devices, two fan-outs at once with one key, the database locked {len(held)} times for "
-            f"{sum(held):.0f} s in all: {max(first.seconds, second.seconds):.1f} s, done {waited:.1f} s after a third"
+            f"{sum(held):.0f} s in all: {max(first.seconds, second.seconds):.1f} s; all done {waited:.1f} s later, "
+            f"{anew} runs started anew"
         )
-        judge(scale, done)
+        judge(scale, wanted)
         now, peak = scale.memory()
-        tell(f"{sum(len(each.runs) for each in done)} runs, none lost, none doubled; server {now} MiB, peak {peak} MiB")
+        count = sum(map(len, wanted.values()))
+        tell(f"{count} runs, none lost, none doubled; server {now} MiB, at most {peak} MiB")
     tell(f"light clients: {dict(scale.crowd)}")
     assert per_device[100] < 3 * per_device[10], "time a device grows with their number"
 
@@ -127,9 +127,9 @@ def test_scale_thousand_devices_on_postgresql(tmp_path: Path, tell: Callable[[st
             before, _ = scale.memory()
             fan_out = scale.fan_out(names, "thousand")
             tell(f"{len(names)} runs created in {fan_out.seconds:.0f} s: {len(names) / fan_out.seconds:.1f} a second")
-            waited = scale.wait(len(names))
-            judge(scale, [fan_out])
+            waited, anew = scale.finish(fan_out, "thousand")
+            judge(scale, {"thousand": names})
             now, peak = scale.memory()
-            tell(f"all done {waited:.0f} s later, none lost, none doubled")
+            tell(f"all done {waited:.0f} s later, {anew} runs started anew, none lost, none doubled")
             tell(f"server: {before} MiB before, {now} MiB after, {peak} MiB at most")
         tell(f"light clients: {dict(scale.crowd)}")

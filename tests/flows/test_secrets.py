@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from storage.fleet import Device, Fleet, fleet_toml
+from storage.shards.keyring import Keyring
 from tests.conftest import jpeg, picture
 from tests.flows.conftest import PASSWORD, Place, device, fill
 from tests.servers import S3Server, closed_port, s3_server
@@ -61,6 +62,7 @@ def test_no_secret_stands_anywhere_after_a_run(place: Place, s3_server: S3Server
     cameras.append(camera("unreachable", folder, closed_port(), bucket))
     fleet = folder / "fleet.toml"
     fleet.write_text(fleet_toml(Fleet(devices=(device("plain", folder, "plain"), *cameras))))
+    Keyring(folder / "keys").new()
     planted = {"PLANTED_KEY": KEY, "PLANTED_SECRET": SECRET}
     message = place.python(RUN, str(fleet), str(folder / "store"), BLOCK, **planted)
     assert "unreachable" in message
@@ -75,10 +77,12 @@ def test_no_secret_stands_anywhere_after_a_run(place: Place, s3_server: S3Server
     }
     assert len(told["logs"]) > 10
     assert any(found["parameters"].get("fleet") == str(fleet) for found in told["parameters and states"])
-    for secret in (KEY, SECRET, BLOCK, PASSWORD, base64.b64encode(PASSWORD.encode()).decode()):
+    (private,) = (folder / "keys").glob("*.pem")
+    body = private.read_text().splitlines()[1]
+    for secret in (KEY, SECRET, BLOCK, PASSWORD, base64.b64encode(PASSWORD.encode()).decode(), body):
         for where, text in told.items():
             assert secret not in json.dumps(text), where
         spelled = secret.encode()
-        left = [path for path in places(place.folder) if spelled in path.read_bytes()]
+        left = [path for path in places(place.folder) if spelled in path.read_bytes() and path != private]
         assert [str(path.relative_to(place.folder)) for path in left] == []
     assert os.environ.get("PLANTED_SECRET") is None

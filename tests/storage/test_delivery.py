@@ -213,10 +213,11 @@ def test_what_is_missing_in_the_inbox_is_sent_again_as_often_as_it_is(store: Sto
 def test_a_key_that_the_device_does_not_know_is_reported_and_not_asked_for(store: Store, make_device: MakeDevice):
     fill(store, {0: "cam-b"})
     edge = Edge(make_device("cam-a"))
-    contact(store, edge.device, ENCODING, signer=SigningKey.new())
+    signer = SigningKey.new()
+    contact(store, edge.device, ENCODING, signer=signer)
     assert edge.receive() == 0
     edge.acknowledge()
-    report = go(store, edge.device)
+    report = contact(store, edge.device, ENCODING, signer=signer)
     assert (report.sent, report.asked) == ((), ())
     assert [one.fault for one in report.refused] == [Fault.UNKNOWN_KEY]
     assert report.standing.refused[0][1].startswith("unknown key: ")

@@ -10,6 +10,7 @@ from storage.devices import DeviceError, DeviceStorage
 from storage.fleet import Device, FleetError, load_fleet
 from storage.inbox import InboxError
 from storage.quarantine import QuarantineError
+from storage.shards.faults import KeyringError
 from storage.store import Store, StoreError
 from storage.tables import SOURCES
 from storage.weights.versions import StoreVersionError
@@ -36,6 +37,7 @@ def nothing() -> None: ...
         (CredentialError("not set"), False),
         (QuarantineError("no id"), False),
         (StoreVersionError("newer"), False),
+        (KeyringError("no key that signs"), False),
         (ModuleNotFoundError("s3fs"), False),
         (KeyError("name"), False),
         (DeviceJobError("nothing to train on"), False),

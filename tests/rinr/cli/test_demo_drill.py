@@ -124,3 +124,12 @@ def test_a_demo_without_labels_fails_and_says_which_stage_and_why(data: Path, ou
     assert "annotations.json" in said
     assert "Traceback" not in said
     assert Processes(out).alive() == []
+
+
+def test_a_demo_behind_a_password(data: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "operator:planted-password")
+    code, said = finish(start(data, out))
+    assert code == 0, said
+    assert_complete(out)
+    logs = [path for path in out.rglob("*") if path.is_file() and b"planted-password" in path.read_bytes()]
+    assert logs == []

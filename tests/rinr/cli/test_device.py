@@ -111,7 +111,7 @@ def test_once_with_a_refused_shard_trains_on_the_others_and_says_so(bench):
     (bench.fog.folder / f"{spoiled.name}.parquet").write_bytes(b"PAR1")
     done = called(bench, "run", "cam-b", "--once", "--epochs", "1")
     assert done.exit_code == 3, done.output
-    assert "1 new shards" in done.stdout
+    assert "1 new shard, " in done.stdout
     assert "wanted again: 2" in done.stdout
     assert "trained on 2 images" in done.stdout
     assert f"{spoiled.name} refused (truncated)" in done.stderr

@@ -1,5 +1,6 @@
 """What runs leave to look at: the three headings, their figures, and text from elsewhere that stays text."""
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -66,12 +67,14 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def contact(device: str, **changes: Any) -> DeliveryReport:
-    standing = Standing(
-        device, 1, 2, 0, changes.pop("shards", 0), 0, changes.pop("images", 0), 0, 0, 0,
-        changes.pop("since", None), None, (), changes.pop("refusals", ()), changes.pop("silent", False),
-    )  # fmt: skip
-    fields = {"sent": (), "acknowledged": (), "asked": (), "refused": (), "left_out": 0, "notes": ()}
-    return DeliveryReport(device, 1, 2, **(fields | changes), standing=standing, trained=None)
+    nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(Standing)), 0)
+    standing = Standing(**nothing | {
+        "device": device, "shards_sent": changes.pop("shards", 0), "images_sent": changes.pop("images", 0),
+        "waiting_since": changes.pop("since", None), "refused": changes.pop("refusals", ()),
+        "silent": changes.pop("silent", False),
+    })  # fmt: skip
+    said = {"sent": (), "acknowledged": (), "asked": (), "refused": (), "left_out": 0, "notes": ()}
+    return DeliveryReport(device, 1, 2, **(said | changes), standing=standing, trained=None)
 
 
 def test_a_run_of_delivery_says_what_it_did_what_it_cost_and_what_is_left() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage.delivery import DeliveryReport, SentShard
-from storage.delivery_log import DeviceLog, standing
+from storage.outgoing.delivery_log import DeviceLog, standing
 from tasks import deliver
 from tasks.deliver import spoken, training_key
 

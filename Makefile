@@ -65,6 +65,7 @@ results: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.cosine_choices
 	@$(BIN)/python -m benchmarks.store
 	@$(BIN)/python -m benchmarks.ingestion
+	@$(BIN)/python -m benchmarks.delivery
 
 clean:
 	@if [ -f "$(OUT)/.rinr-demo" ]; then \

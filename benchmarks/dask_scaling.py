@@ -104,8 +104,7 @@ def scaling(place: Path, processes: Processes, options: argparse.Namespace) -> d
 
 def overhead(place: Path, processes: Processes, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds from one batch's end to the next one's on a single worker, beside the plain encoding of its frames."""
-    from distributed import Client
-    from distributed.client import get_task_stream
+    from distributed import Client, get_task_stream
 
     waiting = make_waiting(place, options.folders, options.batch * options.batches)
     plain: list[dict[str, float]] = []

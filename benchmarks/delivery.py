@@ -32,11 +32,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rinr.codec.frame import EncodedFrame, pack_frame
-from storage.candidates import Candidates, candidates
 from storage.delivery import deliver
-from storage.delivery_log import DeviceLog, Shard, delivered_keys
 from storage.fleet import Device, Receives
-from storage.routing import choose
+from storage.outgoing.candidates import Candidates, candidates
+from storage.outgoing.delivery_log import DeviceLog, Shard, delivered_keys
+from storage.outgoing.routing import choose
 from storage.shards.signing import SigningKey
 from storage.store import Store
 from storage.tables import DELIVERIES, IMAGES, SOURCES, Delivery, Layout, now

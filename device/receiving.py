@@ -29,11 +29,11 @@ from storage.credentials import Secrets, environment
 from storage.fleet import Device
 from storage.inbox import Inbox, InboxError
 from storage.places.device_paths import safe_spelling
+from storage.places.transfer import LocalFileError
 from storage.shards.acknowledgement import MAX_REASON, MAX_WANTED, RefusedShard
 from storage.shards.faults import Fault, ShardError
 from storage.shards.keyring import Keyring
 from storage.shards.manifest import MANIFEST, Manifest, open_manifest, shard_name, shard_place
-from storage.transfer import LocalFileError
 
 MAX_LOOKED_AT = 1_000
 """Shards of an inbox that are looked at in one contact: an inbox full of nonsense must not take all day."""

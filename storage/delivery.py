@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.candidates import Candidates, Places, candidates
 from storage.credentials import Secrets, environment
-from storage.delivery_log import (
+from storage.fleet import Device
+from storage.inbox import Inbox
+from storage.outbox import Outbox
+from storage.outgoing.candidates import Candidates, Places, candidates
+from storage.outgoing.delivery_log import (
     MAX_WAITING,
     DeviceLog,
     Shard,
@@ -32,12 +35,9 @@ from storage.delivery_log import (
     standing,
     standings,
 )
-from storage.fleet import Device
-from storage.inbox import Inbox
-from storage.outbox import Outbox
+from storage.outgoing.routing import choose
+from storage.outgoing.shard_building import BuiltShard, build_shard
 from storage.places.device_paths import safe_spelling
-from storage.routing import choose
-from storage.shard_building import BuiltShard, build_shard
 from storage.shards.acknowledgement import Acknowledgement, AcknowledgementError, RefusedShard, open_acknowledgement
 from storage.shards.faults import Fault, KeyringError, ShardError
 from storage.shards.manifest import MANIFEST, MAX_ROWS, open_manifest, shard_place, write_manifest

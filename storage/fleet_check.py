@@ -24,7 +24,7 @@ from storage.outbox import Outbox, OutboxError
 from storage.places.device_paths import safe_spelling
 from storage.shards.acknowledgement import AcknowledgementError, open_acknowledgement
 from storage.shards.faults import KeyringError
-from storage.signing_key import signing_key
+from storage.shards.signing_key import signing_key
 
 SECONDS = 60.0
 """Time for one device by default."""

@@ -8,9 +8,9 @@ from typing import Any
 from storage.credentials import Secrets, environment
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
+from storage.places.transfer import LocalFileError, Transfer, fetch, send
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MANIFEST, MAX_MANIFEST_BYTES, Manifest, shard_place
-from storage.transfer import LocalFileError, Transfer, fetch, send
 
 
 class InboxError(RuntimeError):
@@ -89,7 +89,7 @@ class Inbox:
         Raises:
             InboxError: the inbox cannot be read; what was fetched is kept, and gone on with the next time.
             ShardError: ``MISSING``, ``TRUNCATED`` or ``EDITED``.
-            storage.transfer.LocalFileError: the local file cannot be written.
+            storage.places.transfer.LocalFileError: the local file cannot be written.
         """
         with self._errors("read"):
             return fetch(self._folder, f"{manifest.name}{DATA}", target, manifest.bytes, manifest.sha256)

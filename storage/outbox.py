@@ -6,8 +6,8 @@ from typing import Any
 from storage.credentials import Secrets, environment
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
+from storage.places.transfer import send
 from storage.shards.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
-from storage.transfer import send
 
 ACKNOWLEDGEMENT = "acknowledgement"
 

@@ -22,7 +22,7 @@ from storage.delivery import Candidates, DeliveryReport, Standing, candidates, d
 from storage.fleet import Device, Fleet, Fog
 from storage.inbox import InboxError
 from storage.outbox import OutboxError
-from storage.signing_key import signing_key
+from storage.shards.signing_key import signing_key
 from storage.tables import now
 from tasks.encode import encoding_of
 from tasks.ending import NOTHING_NEW

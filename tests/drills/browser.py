@@ -39,7 +39,7 @@ def browser() -> Iterator["Pages"]:
     driver = shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("no Chromium with its driver here: `apt-get install chromium chromium-driver` for this drill")
-    with tempfile.TemporaryDirectory(prefix="rinr-browser-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rinr-browser-", ignore_cleanup_errors=True) as folder:
         options = webdriver.ChromeOptions()
         options.binary_location = program
         for flag in (*FLAGS, f"--user-data-dir={folder}"):
@@ -100,7 +100,7 @@ class Pages:
 
     def click(self, words: str) -> None:
         """Click the button, link or tab with these words."""
-        path = f"//*[self::button or self::a or @role='tab'][normalize-space()='{words}']"
+        path = f"//*[self::button or self::a or contains(@class,'p-tab')][normalize-space()='{words}']"
         self._until(f"a button {words!r}", lambda: self._one("xpath", path)).click()
 
     def follow(self, part: str) -> None:

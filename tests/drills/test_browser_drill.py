@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.drill
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = os.environ.get("RINR_SCREENSHOTS")
+HANG_SECONDS = 1_800.0
 GREEN = (0x20, 0x90, 0x40)  # of what is completed, roughly
 
 
@@ -98,9 +100,10 @@ def test_browser(pages: Pages, demo: str, capsys: pytest.CaptureFixture[str]) ->
     assert (run["parameters"]["preset"], run["parameters"]["epochs"]) == ("small", 2)
 
     pages.open(f"{demo}/runs/flow-run/{run['id']}")
-    pages.wait_for("Completed")
-    state = ask(demo, f"flow_runs/{run['id']}")["state"]
+    pages.wait_for(run["name"])
+    state = wait_for_end(demo, run["id"])
     assert state["type"] == "COMPLETED", state
+    pages.wait_for("Completed")  # without being loaded anew
     pages.open(f"{demo}/runs/flow-run/{run['id']}")  # the graph as one sees it who comes later
     green = wait_for_green(pages)
     photograph(pages, "run")
@@ -108,7 +111,6 @@ def test_browser(pages: Pages, demo: str, capsys: pytest.CaptureFixture[str]) ->
     pages.click("Artifacts")
     for name in ("comparison", "mosaic"):
         pages.wait_for(name)
-    pages.wait_for("our")
     mosaic = artifact(demo, run["id"], "mosaic")
     pages.follow(f"/artifacts/artifact/{mosaic}")
     pages.wait_for_picture(200)
@@ -130,6 +132,18 @@ def wait_for_run(address: str, before: str) -> Any:
     return found[0]
 
 
+def wait_for_end(address: str, run: str) -> Any:
+    """The state in which a run ended."""
+    found: list[Any] = []
+
+    def look() -> bool:
+        found[:] = [ask(address, f"flow_runs/{run}")["state"]]
+        return found[0]["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+    wait("the end of the run", look)
+    return found[0]
+
+
 def wait_for_green(pages: Pages) -> int:
     """How many pixels of the run's graph have the colour of what is completed."""
     counts: list[int] = []
@@ -145,9 +159,7 @@ def wait_for_green(pages: Pages) -> int:
 
 
 def wait(what: str, look: Callable[[], bool]) -> None:
-    import time
-
-    end = time.monotonic() + 300
+    end = time.monotonic() + HANG_SECONDS
     while not look():
         assert time.monotonic() < end, f"{what} did not appear"
         time.sleep(1)

@@ -5,10 +5,10 @@ import pytest
 
 from rinr.shard import ShardRow
 from storage.inbox import Inbox, InboxError
+from storage.places.transfer import LocalFileError, Transfer
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import Manifest, open_manifest, write_manifest
 from storage.shards.shard_file import read_shard
-from storage.transfer import LocalFileError, Transfer
 from tests.storage.shards.examples import DATA, FOG, MANIFEST, ROWS, SIGNED, trusted
 
 NAME = MANIFEST.name

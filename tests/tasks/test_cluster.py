@@ -61,7 +61,9 @@ def test_no_number_of_workers_is_one_a_core(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_address_is_connected_to_and_asked_for_its_workers() -> None:
-    with LocalCluster(n_workers=1, threads_per_worker=3, processes=False, protocol="tcp", host="127.0.0.1") as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=3, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0"
+    ) as cluster:
         runner = task_runner(ClusterSettings(address=cluster.scheduler_address))
         assert isinstance(runner, DaskTaskRunner)
         with runner:
@@ -132,7 +134,9 @@ def test_a_gpu_takes_one_fit_at_a_time_whatever_threads_its_worker_has(tmp_path:
     ingest(Device(name="cam", storage=str(storage), settle=0.0, **place), store)
     missing = store.missing(encoding_of("instant"))
     with (
-        LocalCluster(n_workers=1, threads_per_worker=4, resources={"GPU": 1}, processes=False) as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=4, resources={"GPU": 1}, processes=False, dashboard_address=":0"
+        ) as cluster,
         PrefectDaskClient(cluster, set_as_default=False) as client,
     ):
         workers = workers_of(client, "auto" if on_gpus else "cpu")
@@ -147,7 +151,7 @@ def test_a_gpu_takes_one_fit_at_a_time_whatever_threads_its_worker_has(tmp_path:
 
 
 def test_a_class_starts_workers_and_grows_to_its_bounds() -> None:
-    options = {"n_workers": 1, "processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 1, "processes": False, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
     settings = ClusterSettings(cluster_class="distributed.LocalCluster", options=options, minimum=1, maximum=3)
     runner = task_runner(settings)
     assert isinstance(runner, DaskTaskRunner)
@@ -174,7 +178,7 @@ def test_what_is_no_cluster_class_is_not_called(name: str, message: str) -> None
 
 
 def test_a_cluster_to_which_no_worker_would_come_is_refused() -> None:
-    options = {"n_workers": 0, "processes": False, "dashboard_address": None}
+    options = {"n_workers": 0, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with pytest.raises(ClusterError, match="has no workers: say their number among its options, or in `maximum`"):
         start_cluster(ClusterSettings(cluster_class="distributed.LocalCluster", options=options))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage.delivery import DeliveryReport, SentShard
-from storage.delivery_log import DeviceLog, standing
+from storage.outgoing.delivery_log import DeviceLog, standing
 from tasks import deliver
 from tasks.deliver import spoken, training_key
 
@@ -31,11 +31,13 @@ def test_what_was_done_in_a_sentence():
 
 
 def test_a_key_is_for_what_was_delivered_and_for_a_training():
-    key = training_key("cam-a", 1, 4, TRAINING)
-    assert key == training_key("cam-a", 1, 4, dict(reversed(TRAINING.items())))
-    others = [("cam-b", 1, 4, TRAINING), ("cam-a", 2, 4, TRAINING), ("cam-a", 1, 5, TRAINING)]
-    others += [("cam-a", 1, 4, {**TRAINING, "epochs": 4})]
-    assert len({key, *(training_key(*other) for other in others)}) == 5
+    plain = replace(standing(DeviceLog("cam-a")), sequence=4)
+    key = training_key(plain, TRAINING)
+    assert key == training_key(replace(plain, bytes_waiting=7), dict(reversed(TRAINING.items())))
+    others = [training_key(replace(plain, **one), TRAINING) for one in (
+        {"device": "cam-b"}, {"generation": 2}, {"sequence": 5}, {"resent": 1},
+    )]  # fmt: skip
+    assert len({key, *others, training_key(plain, {**TRAINING, "epochs": 4})}) == 6
 
 
 @pytest.mark.parametrize(

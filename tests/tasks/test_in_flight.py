@@ -131,7 +131,7 @@ def fit_or_die(batch: Sequence[Pending]) -> EncodedBatch:
 def test_the_one_image_that_kills_its_worker_is_found_and_refused() -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),  # else each part kills four workers
-        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", silence_logs=logging.CRITICAL) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         submitted: list[int] = []

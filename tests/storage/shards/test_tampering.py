@@ -188,8 +188,8 @@ def test_any_bytes_are_no_acknowledgement(data: bytes):
     from tests.storage.shards.test_acknowledgement import ACKNOWLEDGEMENT, KEYED, UNKEYED, write_acknowledgement
 
     good = write_acknowledgement(ACKNOWLEDGEMENT, FOG)
-    for device in (KEYED, UNKEYED):
-        for bad in (data, data + good):
-            if bad != good:
-                with pytest.raises(AcknowledgementError):
-                    open_acknowledgement(bad, device)
+    is_space = not data.strip(b" \t\r\n")  # which JSON allows before a document that nobody has to sign
+    for device, bad in ((KEYED, data), (KEYED, data + good), (UNKEYED, data), (UNKEYED, data + good)):
+        if bad != good and not (is_space and device is UNKEYED and bad != data):
+            with pytest.raises(AcknowledgementError):
+                open_acknowledgement(bad, device)

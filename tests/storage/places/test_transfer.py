@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from storage import transfer
 from storage.folder import Folder
+from storage.places import transfer
 from storage.places.s3_uploads import PART
+from storage.places.transfer import BLOCK, LocalFileError, Transfer, fetch, send
 from storage.shards.faults import Fault, ShardError
-from storage.transfer import BLOCK, LocalFileError, Transfer, fetch, send
 from tests.servers import FaultProxy, HttpServer, S3Server, SftpServer
 
 DATA = random.Random(1).randbytes(5 * BLOCK + 12_345)
@@ -347,7 +347,7 @@ def test_senders_that_are_killed(tmp_path: Path):
     data = random.Random(7).randbytes(40 * BLOCK)
     (tmp_path / "data").write_bytes(data)
     code = """
-import sys; from pathlib import Path; from storage.folder import Folder; from storage.transfer import send
+import sys; from pathlib import Path; from storage.folder import Folder; from storage.places.transfer import send
 print("ready", flush=True)
 print(send(Folder(sys.argv[2]), "a", Path(sys.argv[1]).read_bytes()).kept)
 """

@@ -14,7 +14,7 @@ import pytest
 
 from storage.folder import Folder
 from storage.places import http_files
-from storage.transfer import BLOCK, Transfer, fetch
+from storage.places.transfer import BLOCK, Transfer, fetch
 
 ASKED: Counter[str] = Counter()
 

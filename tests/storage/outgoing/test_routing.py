@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import routing
-from storage.candidates import LEAST_OBJECTS, ROW_BYTES, Candidates, microseconds
 from storage.fleet import Device, Receives
-from storage.routing import SHARD_BYTES, choose
+from storage.outgoing import routing
+from storage.outgoing.candidates import LEAST_OBJECTS, ROW_BYTES, Candidates, microseconds
+from storage.outgoing.routing import SHARD_BYTES, choose
 
 DEVICES = ("me", "near", "far")
 LABELS = ("boat", "buoy", "car")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from rinr.boxes import Box
-from storage.candidates import LEAST_OBJECTS, ROW_BYTES, candidates, microseconds
+from storage.outgoing.candidates import LEAST_OBJECTS, ROW_BYTES, candidates, microseconds
 from storage.store import Store
 from storage.tables import IMAGES
 from tests.storage.examples import ENCODING, digest, encoded_image, source

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from storage.candidates import ROW_BYTES, Candidates, Places, microseconds
 from storage.fleet import Device
+from storage.outgoing.candidates import ROW_BYTES, Candidates, Places, microseconds
 from storage.tables import now
 
 SHARD_BYTES = 1_000

@@ -145,6 +145,9 @@ class FaultProxy:
                 return
 
 
+_BUCKETS = itertools.count(1)  # moto keeps one set of them for all its servers of a process
+
+
 @dataclass(frozen=True)
 class S3Server:
     """moto's server.
@@ -154,7 +157,6 @@ class S3Server:
     """
 
     port: int
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def options(self, port: int | None = None) -> dict[str, Any]:
         """For s3fs; a port of a proxy in place of the server's own."""
@@ -173,7 +175,7 @@ class S3Server:
 
     def new_bucket(self) -> str:
         """The name of a fresh bucket."""
-        name = f"bucket-{next(self._numbers)}"
+        name = f"bucket-{next(_BUCKETS)}"
         fsspec.filesystem("s3", **self.options()).mkdir(name)
         return name
 

@@ -26,7 +26,7 @@ help:
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
 	@echo "make lint     ruff, types, import arrows"
-	@echo "make results  measures what docs/results.md says (two hours)"
+	@echo "make results  measures what docs/results.md says (three hours)"
 	@echo "make clean    stops what was left and removes what was made"
 
 install: $(INSTALLED)
@@ -65,6 +65,10 @@ results: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.cosine_choices
 	@$(BIN)/python -m benchmarks.store
 	@$(BIN)/python -m benchmarks.ingestion
+	@$(BIN)/python -m benchmarks.delivery
+	@$(BIN)/python -m benchmarks.idle_pipeline
+	@$(BIN)/python -m benchmarks.scaling
+	@$(BIN)/python -m benchmarks.dask_scaling
 	@$(BIN)/python -m benchmarks.delivery
 
 clean:

@@ -5,13 +5,12 @@ from prefect import flow
 from flows.catalogue import DEVICE
 from flows.parameters import Epochs, FleetFile, PresetName, Seed, StoreUrl, TorchDevice
 from tasks.deliver import (
-    DeviceRun,
     deliver_to_devices,
     find_waiting,
     raise_for_unreached,
     spoken,
-    start_device_runs,
 )
+from tasks.device_runs import DeviceRun, start_device_runs
 from tasks.ending import ended
 from tasks.fleet import read_fleet
 from tasks.publish_deliver import publish_deliveries

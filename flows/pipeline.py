@@ -20,7 +20,7 @@ from flows.parameters import (
 )
 from tasks.cluster_settings import ClusterSettings
 from tasks.compare import compare_frames
-from tasks.deliver import wait_for_devices
+from tasks.device_runs import wait_for_devices
 from tasks.encode import encoding_of
 from tasks.ending import NOTHING_NEW, ended
 from tasks.fleet import read_fleet

@@ -8,7 +8,8 @@ from prefect import task
 from storage.delivery import DeliveryReport
 from storage.tables import now
 from tasks.artifacts import Cell, Summary, plain, publish_summary, publish_table, run_link
-from tasks.deliver import DeviceRun, UnreachedDevice
+from tasks.deliver import UnreachedDevice
+from tasks.device_runs import DeviceRun
 from tasks.stages import rate, seconds_so_far
 
 

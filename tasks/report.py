@@ -14,8 +14,8 @@ from storage.ingestion import IngestReport
 from storage.quarantine import without_dropped
 from storage.tables import Summary
 from tasks.compare import Comparison
-from tasks.deliver import DeviceOutcome, DeviceRun
 from tasks.device import RESULT_KEY, DeviceResult
+from tasks.device_runs import DeviceOutcome, DeviceRun
 from tasks.encode import encoding_of
 from tasks.stages import Stage
 from tasks.stores import open_store

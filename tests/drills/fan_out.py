@@ -15,7 +15,7 @@ from prefect.deployments.runner import RunnerDeployment
 from flows.catalogue import DEVICE, DEVICE_POOL, FOG_POOL, device_queue
 from services.prefect_api import make_pools
 from storage.fleet import Device
-from tasks.deliver import DeviceRun, start_device_run
+from tasks.device_runs import DeviceRun, start_device_run
 from tests.drills.noted_flow import device as noted_flow
 
 ENTRYPOINT = "tests.drills.noted_flow.device"

@@ -42,7 +42,7 @@ from flows.catalogue import DEVICE
 from prefect import flow, get_client
 from prefect.states import Failed
 from storage.fleet import load_fleet
-from tasks.deliver import start_device_run
+from tasks.device_runs import start_device_run
 device = load_fleet(sys.argv[1]).devices[0]
 
 @flow

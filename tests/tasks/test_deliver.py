@@ -9,8 +9,9 @@ import pytest
 
 from storage.delivery import DeliveryReport, SentShard
 from storage.outgoing.delivery_log import DeviceLog, standing
-from tasks import deliver
-from tasks.deliver import spoken, training_key
+from tasks import device_runs
+from tasks.deliver import spoken
+from tasks.device_runs import trained_as, training_key
 
 TRAINING: Mapping[str, Any] = {"fleet": "fleet.toml", "epochs": 3, "seed": 0, "accelerator": "auto"}
 
@@ -53,7 +54,7 @@ def test_a_key_is_for_what_was_delivered_and_for_a_training():
     ],
 )
 def test_a_report_that_may_be_anything_is_compared(sent: bytes | None, is_as: bool):
-    assert deliver._is_as(sent, TRAINING) is is_as
+    assert trained_as(sent, TRAINING) is is_as
 
 
 @dataclass
@@ -86,7 +87,7 @@ def test_runs_are_found_by_few_questions_and_failed_ones_passed_over(monkeypatch
     runs = {f"key-{number}:cam-{number}:0": "completed" for number in range(240)}
     runs |= {"key-7:cam-7:0": "failed", "key-8:cam-8:0": "failed", "key-8:cam-8:1": "scheduled"}
     server = Server(runs)
-    monkeypatch.setattr(deliver, "get_client", lambda **_: server)
-    found = deliver._find_runs(keys)
+    monkeypatch.setattr(device_runs, "get_client", lambda **_: server)
+    found = device_runs._find_runs(keys)
     assert found == {f"cam-{n}": f"key-{n}:cam-{n}:{1 if n == 8 else 0}" for n in range(240) if n != 7}
     assert server.asked == 4

@@ -13,7 +13,8 @@ from storage.ingestion import IngestReport
 from storage.tables import Summary as StoreSummary
 from tasks import artifacts
 from tasks.artifacts import Summary, plain, publish_summary, run_link
-from tasks.deliver import DeviceRun, UnreachedDevice
+from tasks.deliver import UnreachedDevice
+from tasks.device_runs import DeviceRun
 from tasks.ingest import Ingested, IngestError
 from tasks.publish_deliver import delivery_summary
 from tasks.publish_encode import encoding_sentence, encoding_summary

@@ -30,7 +30,11 @@ def test_systemd_takes_it_and_finds_it_well_protected(name: str, tmp_path: Path)
         pytest.skip("systemd-analyze is not here: apt-get install systemd")
     (tmp_path / "rinr").write_text("#!/bin/sh\n")
     (tmp_path / "rinr").chmod(0o755)
-    programs = {"rinr": str(tmp_path / "rinr"), "prefect": sys.executable}  # which has to be there to be verified
+    programs = {
+        "rinr": str(tmp_path / "rinr"),
+        "prefect": sys.executable,
+        "python": sys.executable,
+    }  # which has to be there to be verified
     text = (FOLDER / name).read_text()
     for program, there in programs.items():
         text = text.replace(f"{PROGRAMS}{program}", there)

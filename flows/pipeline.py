@@ -20,6 +20,7 @@ from flows.parameters import (
 )
 from tasks.cluster_settings import ClusterSettings
 from tasks.compare import compare_frames
+from tasks.deliver import hear_devices
 from tasks.device_runs import wait_for_devices
 from tasks.encode import encoding_of
 from tasks.ending import NOTHING_NEW, ended
@@ -78,6 +79,7 @@ def pipeline(
     if patience:
         with watch.stage("train"):
             outcomes = wait_for_devices(runs, start_seconds=6 * patience, total_seconds=60 * patience)
+            hear_devices(devices, store, wait_for=[outcomes])
     stages = {"ingest": ingested, "encode": encoded, "deliver": delivered, "compare": compared}
     result = PipelineReport(
         preset=preset,

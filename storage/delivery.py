@@ -50,10 +50,12 @@ __all__ = [
     "MAX_WAITING",
     "Candidates",
     "DeliveryReport",
+    "Heard",
     "SentShard",
     "Standing",
     "candidates",
     "deliver",
+    "hear",
     "reset",
     "standings",
     "waits",
@@ -133,6 +135,16 @@ class DeliveryReport:
         return not (self.sent or self.acknowledged or self.asked or self.notes)
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a device said that was new; the fields are those of :class:`DeliveryReport`."""
+
+    acknowledged: tuple[str, ...]
+    asked: tuple[tuple[str, str], ...]
+    refused: tuple[RefusedShard, ...]
+    notes: tuple[str, ...]
+
+
 def deliver(
     store: Store, device: Device, candidates: Candidates, signer: SigningKey, *, secrets: Secrets = environment
 ) -> DeliveryReport:
@@ -150,7 +162,7 @@ def deliver(
         InboxError: the inbox cannot be read or written.
         OutboxError: the outbox cannot be read.
     """
-    contact = _Contact(store, device, candidates, signer, secrets)
+    contact = _Contact(store=store, device=device, secrets=secrets, candidates=candidates, signer=signer)
     contact.hear()
     contact.finish()
     contact.plan()
@@ -191,6 +203,19 @@ def waits(
     return bool(len(choose(candidates, device, _delivered(store, log, candidates)).rows))
 
 
+def hear(store: Store, device: Device, *, secrets: Secrets = environment) -> Heard:
+    """Write down what a device says, and send nothing; what it has stored leaves its inbox.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+        InboxError: the inbox cannot be read or written.
+        OutboxError: the outbox cannot be read.
+    """
+    hearing = _Hearing(store=store, device=device, secrets=secrets)
+    hearing.hear()
+    return Heard(tuple(hearing.acknowledged), tuple(hearing.asked.items()), hearing.refused, tuple(hearing.notes))
+
+
 def reset(store: Store, device: str) -> int:
     """Begin a device's next generation, in which everything is sent anew: for one that lost what it had.
 
@@ -205,27 +230,22 @@ def reset(store: Store, device: str) -> int:
     return generation
 
 
-@dataclass
-class _Contact:
-    """One contact with one device, and what it came to so far."""
+@dataclass(kw_only=True)
+class _Hearing:
+    """What one device says, and what was written down of it so far."""
 
     store: Store
     device: Device
-    candidates: Candidates
-    signer: SigningKey
     secrets: Secrets
     said: Acknowledgement | None = None
-    sent: list[SentShard] = field(default_factory=list)
     acknowledged: list[str] = field(default_factory=list)
     asked: dict[str, str] = field(default_factory=dict)
     refused: tuple[RefusedShard, ...] = ()
     notes: list[str] = field(default_factory=list)
-    left_out: int = 0
 
     def __post_init__(self) -> None:
         self.log = read_log(self.store, self.device.name)
         self.inbox = Inbox(self.device.inbox, self.device.inbox_options, self.secrets)
-        self.unsendable = np.zeros(len(self.candidates), bool)
 
     def hear(self) -> None:
         """Write down what the device says; what it has stored, and what is of earlier generations, leaves the inbox."""
@@ -239,10 +259,44 @@ class _Contact:
             self.write(news.events)
             self.acknowledged = [event.shard for event in news.events if event.status == "acknowledged"]
             self.asked = {event.shard: event.reason or "" for event in news.events if event.status == "asked"}
-        names = self.inbox.names()
-        self.inbox.remove(name for name in names if self._is_done(*(shard_place(name) or (0, 0))))
-        self.replaced = {name for name in names if self._is_replaced(name)}
-        self.there = [name for name in names if name not in self.replaced]
+        self.there = self.inbox.names()
+        self.inbox.remove(name for name in self.there if self._is_done(*(shard_place(name) or (0, 0))))
+
+    def write(self, events: Sequence[Delivery]) -> int:
+        """Write events down; how many were new. The log is then as if read again, as far as nobody else wrote."""
+        added = self.store.append(events)
+        # The time of a plan may be later than asked for, and stands in the manifest.
+        if added < len(events) or any(event.status == "planned" for event in events):
+            self.log = read_log(self.store, self.device.name)
+        else:
+            self.log.add(events)
+        return added
+
+    def _is_done(self, generation: int, sequence: int) -> bool:
+        """Whether the device has a shard, or has no more use for it."""
+        shard = self.log.shards.get(sequence)
+        is_taken = generation == self.log.generation and shard is not None and shard.taken
+        return generation < self.log.generation or is_taken
+
+
+@dataclass(kw_only=True)
+class _Contact(_Hearing):
+    """One contact with one device, and what it came to so far."""
+
+    candidates: Candidates
+    signer: SigningKey
+    sent: list[SentShard] = field(default_factory=list)
+    left_out: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.unsendable = np.zeros(len(self.candidates), bool)
+
+    def hear(self) -> None:
+        """Likewise; a shard that a stranger signed in the fog's place counts as missing."""
+        super().hear()
+        self.replaced = {name for name in self.there if self._is_replaced(name)}
+        self.there = [name for name in self.there if name not in self.replaced]
 
     def finish(self) -> None:
         """Send what is planned and not sent, and again what is asked for or missing."""
@@ -287,22 +341,6 @@ class _Contact:
             standing=standing(self.log, self.device),
             trained=_trained(self.log, self.said),
         )
-
-    def write(self, events: Sequence[Delivery]) -> int:
-        """Write events down; how many were new. The log is then as if read again, as far as nobody else wrote."""
-        added = self.store.append(events)
-        # The time of a plan may be later than asked for, and stands in the manifest.
-        if added < len(events) or any(event.status == "planned" for event in events):
-            self.log = read_log(self.store, self.device.name)
-        else:
-            self.log.add(events)
-        return added
-
-    def _is_done(self, generation: int, sequence: int) -> bool:
-        """Whether the device has a shard, or has no more use for it."""
-        shard = self.log.shards.get(sequence)
-        is_taken = generation == self.log.generation and shard is not None and shard.taken
-        return generation < self.log.generation or is_taken
 
     def _is_owed(self, sequence: int) -> bool:
         """Whether something has to be done about a shard: it is not sent, asked for, or missing in the inbox."""

@@ -12,11 +12,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from storage.delivery import Candidates, DeliveryReport, candidates, deliver, waits
+from storage.delivery import Candidates, DeliveryReport, Heard, candidates, deliver, hear, waits
 from storage.fleet import Device, Fleet, Fog
 from storage.inbox import InboxError
 from storage.outbox import OutboxError
 from storage.shards.signing_key import signing_key
+from storage.store import StoreError
 from storage.tables import now
 from tasks.device_runs import trained_as
 from tasks.encode import encoding_of
@@ -119,6 +120,30 @@ def deliver_to_device(device: Device, fog: Fog, store: str, preset: str) -> Deli
     return report
 
 
+@task(task_run_name="hear what the devices have", cache_policy=NO_CACHE)
+def hear_devices(fleet: Fleet, store: str) -> int:
+    """Write down what the devices acknowledge by now, and send nothing; returns the shards that are new in that.
+
+    A device that cannot be heard is left to the next delivery.
+    """
+    opened = open_store(store)
+
+    def heard(device: Device) -> Heard | Exception:
+        try:
+            return hear(opened, device, secrets=secrets)
+        except (InboxError, OutboxError, StoreError, ValueError) as error:
+            return error
+
+    with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
+        answers = list(pool.map(heard, fleet.devices))
+    for device, answer in zip(fleet.devices, answers, strict=True):
+        if isinstance(answer, Exception):
+            get_run_logger().warning("%s: %s", device.name, answer)
+        else:
+            _log_heard(device.name, answer)
+    return sum(len(answer.acknowledged) for answer in answers if isinstance(answer, Heard))
+
+
 def raise_for_unreached(unreached: Sequence[UnreachedDevice]) -> None:
     """Raise :class:`DeliveryError` where there was no contact with some devices."""
     if unreached:
@@ -153,14 +178,7 @@ def _log(report: DeliveryReport) -> None:
     for shard in report.sent:
         again = " again" if shard.again else ""
         logger.info("%s: %s sent%s, %d images, %d bytes", device, shard.name, again, shard.images, shard.bytes)
-    for name in report.acknowledged:
-        logger.info("%s: %s acknowledged", device, name)
-    for name, reason in report.asked:
-        logger.info("%s: %s asked for again: %s", device, name, reason)
-    for one in report.refused:
-        logger.warning("%s: refused %s (%s): %s", device, one.name, one.fault, one.reason)
-    for note in report.notes:
-        logger.warning("%s: %s", device, note)
+    _log_heard(device, report)
     standing = report.standing
     if standing.silent and standing.waiting_since:
         hours = (now() - standing.waiting_since).total_seconds() / 3600
@@ -168,3 +186,15 @@ def _log(report: DeliveryReport) -> None:
         device_silent(device, hours, standing.images_waiting)
     if report.left_out:
         logger.info("%s: %d images left out for now", device, report.left_out)
+
+
+def _log_heard(device: str, heard: Heard | DeliveryReport) -> None:
+    logger = get_run_logger()
+    for name in heard.acknowledged:
+        logger.info("%s: %s acknowledged", device, name)
+    for name, reason in heard.asked:
+        logger.info("%s: %s asked for again: %s", device, name, reason)
+    for one in heard.refused:
+        logger.warning("%s: refused %s (%s): %s", device, one.name, one.fault, one.reason)
+    for note in heard.notes:
+        logger.warning("%s: %s", device, note)

@@ -10,7 +10,7 @@ import pytest
 from device.acknowledging import acknowledge
 from device.received import look
 from device.receiving import receive
-from storage.delivery import reset
+from storage.delivery import hear, reset
 from storage.fleet import Device
 from storage.shards.faults import Fault
 from storage.shards.keyring import Keyring
@@ -201,6 +201,35 @@ def test_what_the_disk_lost_comes_again_although_the_inbox_is_full(world):
     for _ in range(8):
         world.receive()
         world.deliver()
+    assert world.held == world.expected
+
+
+def test_what_a_device_has_is_heard_without_sending_anything(world):
+    world.capture()
+    world.deliver()
+    assert hear(world.store, world.device).acknowledged == ()
+    assert len(world.inbox) == 2
+    world.receive()
+    world.capture()  # which is not sent
+    assert hear(world.store, world.device).acknowledged == ("shard-0001-00000001",)
+    assert world.inbox == []
+    assert hear(world.store, world.device).acknowledged == ()
+    assert world.deliver().acknowledged == ()
+    world.receive()
+    assert world.held == world.expected
+
+
+def test_what_is_asked_for_when_it_is_heard_is_sent_with_the_next_delivery(world):
+    world.capture()
+    world.deliver()
+    data = next(path for path in world.inbox if path.suffix == DATA)
+    data.write_bytes(data.read_bytes()[:-1])
+    assert world.receive().wanted == (1,)
+    heard = hear(world.store, world.device)
+    assert [name for name, _ in heard.asked] == ["shard-0001-00000001"]
+    assert heard.refused
+    assert [shard.again for shard in world.deliver().sent] == [True]
+    world.receive()
     assert world.held == world.expected
 
 

@@ -60,7 +60,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
             "PREFECT_CLI_PROMPT": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "1"),
             "DO_NOT_TRACK": "1",
             # One thread a process: processes are how the work is spread, and more threads would fight over the cores.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),

@@ -42,7 +42,7 @@ def fan_out(names: list[str], key: str, folder: str) -> list[DeviceRun]:
     runs = []
     for device in map(device_named, names):
         parameters = {"name": device.name, "folder": folder}
-        runs.append(start_device_run(device, DEVICE.full_name, device_queue(device), parameters, key))
+        runs.append(start_device_run.fn(device, DEVICE.full_name, device_queue(device), parameters, key))
     return runs
 
 

@@ -23,6 +23,7 @@ from services.workers import start_device_workers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HANG_SECONDS = 1_800.0
+WORKER_SECONDS = 10.0  # between two looks of a worker at its queue: Prefect's own default
 """Nothing takes a tenth of it; it is there to end what hangs."""
 
 
@@ -69,7 +70,7 @@ class Scale:
         self.server = PrefectServer(self.folder / "prefect", free_port())
         self._processes = Processes(self.folder)
         self._http = httpx.Client(base_url=self.server.api, timeout=120, trust_env=False)
-        own = {"PYTHONPATH": str(CHECKOUT)}
+        own = {"PYTHONPATH": str(CHECKOUT), "PREFECT_WORKER_QUERY_SECONDS": f"{WORKER_SECONDS:g}"}
         if self.database is not None:
             own["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
         before = dict(os.environ)
@@ -98,6 +99,15 @@ class Scale:
                     crowd.kill()
             self._http.close()
             self._processes.stop_all()
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """No device gets a run meanwhile: devices have machines of their own, and their work must not count."""
+        self._http.patch(f"/work_pools/{DEVICE_POOL}", json={"is_paused": True}).raise_for_status()
+        try:
+            yield
+        finally:
+            self._http.patch(f"/work_pools/{DEVICE_POOL}", json={"is_paused": False}).raise_for_status()
 
     def start_fan_out(self, names: Sequence[str], key: str) -> "subprocess.Popen[str]":
         """Begin to start a run for each of the devices, in a process of its own."""

@@ -87,13 +87,14 @@ def judge(scale: Scale, wanted: dict[str, list[str]]) -> None:
 def test_scale_hundred_devices_on_sqlite(tmp_path: Path, tell: Callable[[str], None]) -> None:
     names = devices(100)
     wanted: dict[str, list[str]] = {}
-    with Scale(tmp_path, names, WORKERS, every=5.0).running() as scale:
+    with Scale(tmp_path, names, WORKERS, every=10.0).running() as scale:
         per_device = {}
         for count in SIZES:
             # Light clients and workers in the same share at each size.
             key = f"size-{count}"
             wanted[key] = names[: count // 10] + names[WORKERS : WORKERS + count - count // 10]
-            fan_out = scale.fan_out(wanted[key], key)
+            with scale.held_up():
+                fan_out = scale.fan_out(wanted[key], key)
             waited, anew = scale.finish(fan_out, key)
             per_device[count] = fan_out.seconds / count
             tell(

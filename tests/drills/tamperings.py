@@ -3,6 +3,7 @@
 He sees all that ever lay in any inbox, has a key of his own, and knows the formats; what he lacks is the fog's key.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -143,7 +144,10 @@ def _manifest_for_another_data(attack: Attack) -> None:
 
 
 def _signature_with_a_bit_flipped(attack: Attack) -> None:
-    _flip(attack.manifest, -10)
+    *rest, text = attack.manifest.read_bytes().split(b" ")
+    signature = bytearray(base64.b64decode(text))
+    signature[32] ^= 1  # of the signature, not of its spelling, which would be none at times
+    attack.manifest.write_bytes(b" ".join([*rest, base64.b64encode(signature)]) + b"\n")
 
 
 def _signature_gone(attack: Attack) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
+from storage.shards.fields import date, number, shown
 from storage.shards.manifest import DEVICE_NAME, MAX_GENERATION, MAX_SEQUENCE, shard_place
 from storage.shards.signing import PublicKey, SigningKey, opened, signed
 
@@ -181,43 +182,33 @@ def _acknowledgement(document: Any) -> Acknowledgement:
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
     if document.get("version") != VERSION:
-        raise ValueError(f"version is {_shown(document.get('version'))}, this reads {VERSION}")
+        raise ValueError(f"version is {shown(document.get('version'))}, this reads {VERSION}")
     if set(document) != set(_FIELDS):
-        raise ValueError(f"its fields are {_shown(list(document))}, expected {', '.join(_FIELDS)}")
+        raise ValueError(f"its fields are {shown(list(document))}, expected {', '.join(_FIELDS)}")
     device = document["device"]
     if not isinstance(device, str) or not DEVICE_NAME.fullmatch(device):
-        raise ValueError(f"device is {_shown(device)}, expected {DEVICE_NAME.pattern}")
-    taken = _number(document["taken"], "taken", 0, MAX_SEQUENCE)
+        raise ValueError(f"device is {shown(device)}, expected {DEVICE_NAME.pattern}")
+    taken = number(document["taken"], "taken", 0, MAX_SEQUENCE)
     return Acknowledgement(
         device=device,
-        number=_number(document["number"], "number", 1, MAX_NUMBER),
-        generation=_number(document["generation"], "generation", 0, MAX_GENERATION),
+        number=number(document["number"], "number", 1, MAX_NUMBER),
+        generation=number(document["generation"], "generation", 0, MAX_GENERATION),
         taken=taken,
         wanted=_wanted(document["wanted"], taken),
         refused=tuple(_refused(one) for one in _list(document["refused"], "refused", MAX_REFUSED)),
-        created_at=_date(document["created_at"]),
+        created_at=date(document["created_at"], "created_at"),
         report=_report(document["report"]),
     )
 
 
-def _shown(value: Any) -> str:
-    return safe_spelling(repr(value if not isinstance(value, str) else value[:80])[:80])
-
-
-def _number(value: Any, name: str, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {_shown(value)}, expected a number from {low} to {high:,}")
-    return value
-
-
 def _list(value: Any, name: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ValueError(f"{name} is {_shown(value)}, expected a list of at most {most:,}")
+        raise ValueError(f"{name} is {shown(value)}, expected a list of at most {most:,}")
     return value
 
 
 def _wanted(value: Any, taken: int) -> tuple[int, ...]:
-    wanted = tuple(_number(one, "wanted", taken + 1, MAX_SEQUENCE) for one in _list(value, "wanted", MAX_WANTED))
+    wanted = tuple(number(one, "wanted", taken + 1, MAX_SEQUENCE) for one in _list(value, "wanted", MAX_WANTED))
     if any(later <= earlier for earlier, later in pairwise(wanted)):
         raise ValueError("wanted does not rise")
     return wanted
@@ -225,22 +216,15 @@ def _wanted(value: Any, taken: int) -> tuple[int, ...]:
 
 def _refused(value: Any) -> RefusedShard:
     if not isinstance(value, dict) or set(value) != {"name", "fault", "reason"}:
-        raise ValueError(f"refused holds {_shown(value)}, expected name, fault and reason")
+        raise ValueError(f"refused holds {shown(value)}, expected name, fault and reason")
     name, fault, reason = value["name"], value["fault"], value["reason"]
     if not isinstance(name, str) or not shard_place(name):
-        raise ValueError(f"refused names {_shown(name)}, expected a shard")
+        raise ValueError(f"refused names {shown(name)}, expected a shard")
     if not isinstance(fault, str) or fault not in {known.value for known in Fault}:
-        raise ValueError(f"the fault of {name} is {_shown(fault)}, which is none")
+        raise ValueError(f"the fault of {name} is {shown(fault)}, which is none")
     if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
         raise ValueError(f"the reason of {name} is no text of at most {MAX_REASON} printable characters")
     return RefusedShard(name, Fault(fault), reason)
-
-
-def _date(value: Any) -> datetime:
-    date = datetime.fromisoformat(value) if isinstance(value, str) and len(value) < 50 else None
-    if date is None or date.tzinfo is None:
-        raise ValueError(f"created_at is {_shown(value)}, expected a date with its time zone")
-    return date.astimezone(UTC)
 
 
 def _report(value: Any) -> bytes | None:

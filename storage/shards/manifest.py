@@ -5,7 +5,6 @@ written last. A reader believes neither its folder nor its file names: all follo
 """
 
 import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
+from storage.shards.fields import date, number, shown
 from storage.shards.signing import SigningKey, Trusted, opened, signed, signer_of
 
 VERSION = 2
@@ -162,24 +162,31 @@ def _parsed(data: bytes, name: str, creator: str = "") -> Manifest:
         raise _malformed(name, "it is not a JSON object")
     version = document.get("version")
     if version != VERSION:
-        raise _malformed(name, f"version is {_shown(version)}, this reads {VERSION}")
+        raise _malformed(name, f"version is {shown(version)}, this reads {VERSION}")
     if set(document) != set(_FIELDS):
-        raise _malformed(name, f"its fields are {_shown(list(document))}, expected {', '.join(_FIELDS)}")
+        raise _malformed(name, f"its fields are {shown(list(document))}, expected {', '.join(_FIELDS)}")
+    try:
+        return _manifest(document, creator)
+    except ValueError as error:
+        raise _malformed(name, str(error)) from None
+
+
+def _manifest(document: dict[str, Any], creator: str) -> Manifest:
     manifest = Manifest(
-        device=_text(document, "device", DEVICE_NAME, name),
-        generation=_number(document, "generation", MAX_GENERATION, name),
-        sequence=_number(document, "sequence", MAX_SEQUENCE, name),
-        encoding_id=_text(document, "encoding_id", _ENCODING, name),
-        image_ids=_image_ids(document, name),
-        sha256=_text(document, "sha256", _HASH, name),
-        bytes=_number(document, "bytes", MAX_SHARD_BYTES, name),
-        payload_bytes=_number(document, "payload_bytes", MAX_SHARD_BYTES, name),
-        created_at=_date(document, name),
+        device=_text(document, "device", DEVICE_NAME),
+        generation=number(document["generation"], "generation", 1, MAX_GENERATION),
+        sequence=number(document["sequence"], "sequence", 1, MAX_SEQUENCE),
+        encoding_id=_text(document, "encoding_id", _ENCODING),
+        image_ids=_image_ids(document["image_ids"]),
+        sha256=_text(document, "sha256", _HASH),
+        bytes=number(document["bytes"], "bytes", 1, MAX_SHARD_BYTES),
+        payload_bytes=number(document["payload_bytes"], "payload_bytes", 1, MAX_SHARD_BYTES),
+        created_at=date(document["created_at"], "created_at"),
         creator=creator,
     )
-    rows = _number(document, "rows", MAX_ROWS, name)
+    rows = number(document["rows"], "rows", 1, MAX_ROWS)
     if rows != manifest.rows:
-        raise _malformed(name, f"rows is {rows}, but there are {manifest.rows} image ids")
+        raise ValueError(f"rows is {rows}, but there are {manifest.rows} image ids")
     return manifest
 
 
@@ -187,46 +194,22 @@ def _malformed(name: str, what: str) -> ShardError:
     return ShardError(Fault.MALFORMED, f"{name}: {what}")
 
 
-def _shown(value: Any) -> str:
-    return safe_spelling(repr(value if not isinstance(value, str) else value[:80])[:80])
-
-
-def _text(document: dict[str, Any], field_name: str, form: re.Pattern[str], name: str) -> str:
-    value = document[field_name]
+def _text(document: dict[str, Any], name: str, form: re.Pattern[str]) -> str:
+    value = document[name]
     if not isinstance(value, str) or not form.fullmatch(value):
-        raise _malformed(name, f"{field_name} is {_shown(value)}, expected {form.pattern}")
+        raise ValueError(f"{name} is {shown(value)}, expected {form.pattern}")
     return value
 
 
-def _number(document: dict[str, Any], field_name: str, high: int, name: str) -> int:
-    value = document[field_name]
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
-        raise _malformed(name, f"{field_name} is {_shown(value)}, expected a number from 1 to {high:,}")
-    return value
-
-
-def _date(document: dict[str, Any], name: str) -> datetime:
-    value = document["created_at"]
-    try:
-        date = datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) and len(value) < 50 else None
-        has_zone = date is not None and datetime.fromisoformat(value).tzinfo is not None
-    except (ValueError, OverflowError):
-        date, has_zone = None, False
-    if date is None or not has_zone:
-        raise _malformed(name, f"created_at is {_shown(value)}, expected a date with its time zone")
-    return date
-
-
-def _image_ids(document: dict[str, Any], name: str) -> tuple[str, ...]:
-    value = document["image_ids"]
+def _image_ids(value: Any) -> tuple[str, ...]:
     try:
         raw = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except (ValueError, binascii.Error):
+    except ValueError:
         raw = b""
     if not raw or len(raw) % 32 or len(raw) > 32 * MAX_ROWS:
-        raise _malformed(name, f"image_ids is {_shown(value)}, expected base64 of 1 to {MAX_ROWS:,} ids of 32 bytes")
+        raise ValueError(f"image_ids is {shown(value)}, expected base64 of 1 to {MAX_ROWS:,} ids of 32 bytes")
     digits = raw.hex()
     ids = tuple(digits[start : start + 64] for start in range(0, len(digits), 64))
     if len(set(ids)) != len(ids):
-        raise _malformed(name, "an image id stands twice")
+        raise ValueError("an image id stands twice")
     return ids

@@ -8,15 +8,12 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.parameters import FleetFile, Limit, StoreUrl
 from storage.ingestion import IngestReport
+from tasks.each_device import DEVICES_AT_ONCE
 from tasks.ending import ended
 from tasks.fleet import read_fleet
 from tasks.ingest import gather_ingested, ingest_device
 from tasks.publish_ingest import publish_ingest
 from tasks.turns import turn
-
-DEVICES_AT_ONCE = 8
-"""Devices that are read at the same time: one that is slow or away does not hold up the others."""
-
 
 _THREADS = cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(max_workers=DEVICES_AT_ONCE))
 

@@ -79,7 +79,7 @@ def pipeline(
     if patience:
         with watch.stage("train"):
             outcomes = wait_for_devices(runs, start_seconds=6 * patience, total_seconds=60 * patience)
-            hear_devices(devices, store, wait_for=[outcomes])
+            hear_devices(devices, store)
     stages = {"ingest": ingested, "encode": encoded, "deliver": delivered, "compare": compared}
     result = PipelineReport(
         preset=preset,

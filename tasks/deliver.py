@@ -1,7 +1,6 @@
 """Delivery: contacts with devices; their own runs, which follow from it, are in ``device_runs.py``."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -14,21 +13,17 @@ from prefect.runtime import flow_run
 
 from storage.delivery import Candidates, DeliveryReport, Heard, candidates, deliver, hear, waits
 from storage.fleet import Device, Fleet, Fog
-from storage.inbox import InboxError
-from storage.outbox import OutboxError
 from storage.shards.signing_key import signing_key
 from storage.store import StoreError
 from storage.tables import now
 from tasks.device_runs import trained_as
+from tasks.each_device import DEVICES_AT_ONCE, ask_each
 from tasks.encode import encoding_of
 from tasks.ending import NOTHING_NEW
 from tasks.events import device_silent
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
-
-DEVICES_AT_ONCE = 8
-"""Contacts at the same time: they wait for networks most of the time."""
 
 _reading = Lock()
 
@@ -70,13 +65,10 @@ def find_waiting(fleet: Fleet, store: str, preset: str, training: Mapping[str, A
     opened, offered = open_store(store), _offered(store, encoding_of(preset))
 
     def has_reason(device: Device) -> bool:
-        try:
-            return waits(opened, device, offered, secrets=secrets, trained=lambda report: trained_as(report, training))
-        except (InboxError, OutboxError, ValueError):
-            return True
+        return waits(opened, device, offered, secrets=secrets, trained=lambda report: trained_as(report, training))
 
-    with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        found = [device for device, has in zip(fleet.devices, pool.map(has_reason, fleet.devices), strict=True) if has]
+    answers = ask_each(fleet.devices, has_reason)
+    found = [device for device, answer in zip(fleet.devices, answers, strict=True) if answer]
     get_run_logger().info(
         "%d images in %r; %d of %d devices lack or say something",
         len(offered), preset, len(found), len(fleet.devices),
@@ -131,11 +123,10 @@ def hear_devices(fleet: Fleet, store: str) -> int:
     def heard(device: Device) -> Heard | Exception:
         try:
             return hear(opened, device, secrets=secrets)
-        except (InboxError, OutboxError, StoreError, ValueError) as error:
+        except StoreError as error:  # all that the run did stands already: its report must not be lost for this
             return error
 
-    with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        answers = list(pool.map(heard, fleet.devices))
+    answers = ask_each(fleet.devices, heard)
     for device, answer in zip(fleet.devices, answers, strict=True):
         if isinstance(answer, Exception):
             get_run_logger().warning("%s: %s", device.name, answer)

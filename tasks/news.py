@@ -1,23 +1,18 @@
 """What is new at the stages of a pipeline, found out in one task: a run with nothing to do costs next to nothing."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 
 from storage.delivery import candidates, waits
-from storage.devices import DeviceError
 from storage.fleet import Device, Fleet
-from storage.inbox import InboxError
 from storage.ingestion import has_news
-from storage.outbox import OutboxError
+from tasks.each_device import ask_each
 from tasks.encode import encoding_of, find_missing
 from tasks.fleet import secrets
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
-
-DEVICES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -69,14 +64,7 @@ def look_for_news(fleet: Fleet, store: str, preset: str) -> News:
 
 
 def _any_device(fleet: Fleet, has: Callable[[Device], bool]) -> bool:
-    def asked(device: Device) -> bool | Exception:
-        try:
-            return has(device)
-        except (DeviceError, InboxError, OutboxError, ValueError) as error:  # away, or credentials that are missing
-            return error
-
-    with ThreadPoolExecutor(DEVICES_AT_ONCE) as pool:
-        answers = list(pool.map(asked, fleet.devices))
+    answers = ask_each(fleet.devices, has)
     for device, answer in zip(fleet.devices, answers, strict=True):
         if isinstance(answer, Exception):
             get_run_logger().warning("%s: %s", device.name, answer)

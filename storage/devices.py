@@ -18,6 +18,7 @@ from storage.credentials import Secrets, environment
 from storage.fleet import Device
 from storage.folder import Folder
 from storage.places.device_paths import MAX_PATH, MAX_SPELLING, path_fault, safe_spelling
+from storage.places.errors import told
 
 __all__ = [
     "MAX_PATH",
@@ -203,8 +204,7 @@ class DeviceStorage:
         except DeviceError:
             raise
         except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
-            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            reason = safe_spelling(told)  # a server may say anything
+            reason = safe_spelling(told(error))  # a server may say anything
             raise DeviceError(
                 f"the storage {self.device.storage} of device {self.device.name} cannot be {done}: {reason}; "
                 "check `storage` of the device in the fleet file and that you may read there"

@@ -22,6 +22,7 @@ from storage.fleet import Device, Fog
 from storage.folder import Folder
 from storage.outbox import Outbox, OutboxError
 from storage.places.device_paths import safe_spelling
+from storage.places.errors import told
 from storage.shards.acknowledgement import AcknowledgementError, open_acknowledgement
 from storage.shards.faults import KeyringError
 from storage.shards.signing_key import signing_key
@@ -241,8 +242,9 @@ class _Trial:
         except ValueError as error:
             self.wrong(name, f"{url} is not understood: {error}; check the URL and its options")
         except Exception as error:
-            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            self.wrong(name, f"{url} cannot be connected to: {told}; see that it is up, and check URL and credentials")
+            self.wrong(
+                name, f"{url} cannot be connected to: {told(error)}; see that it is up, and check URL and credentials"
+            )
         else:
             return True
         return False
@@ -339,8 +341,7 @@ class _Trial:
             finally:
                 folder.delete([probe])
         except Exception as error:  # clients of remote stores raise what they like
-            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            self.wrong(name, f"{folder.url} cannot be listed and written: {told}; see that you may write there")
+            self.wrong(name, f"{folder.url} cannot be listed and written: {told(error)}; see that you may write there")
             return False
         if abs(skew) > SKEW and there.year > 1970:  # some storage keeps no times
             way = "ahead of" if skew > timedelta() else "behind"

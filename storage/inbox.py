@@ -8,6 +8,7 @@ from typing import Any
 from storage.credentials import Secrets, environment
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
+from storage.places.errors import told
 from storage.places.transfer import LocalFileError, Transfer, fetch, send
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MANIFEST, MAX_MANIFEST_BYTES, Manifest, shard_place
@@ -111,8 +112,7 @@ class Inbox:
         except (ShardError, LocalFileError):
             raise
         except Exception as error:  # clients of remote stores raise what they like: aiohttp's, botocore's, asyncssh's
-            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-            reason = safe_spelling(told)  # a server may say anything
+            reason = safe_spelling(told(error))  # a server may say anything
             raise InboxError(
                 f"the inbox {self.url} cannot be {done}: {reason}; check `inbox` of the device in the fleet file"
             ) from error

@@ -8,6 +8,7 @@ from rinr.frames import MAX_JPEG_BYTES
 from rinr.labels import image_id as hash_of
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
+from storage.places.errors import told
 from storage.store import Store, StoreError
 
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
@@ -70,9 +71,8 @@ class Landing:
         except ValueError:
             raise
         except Exception as error:  # clients of remote stores raise what they like
-            told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             raise StoreError(
-                f"the landing place {self._folder.url} cannot be used: {safe_spelling(told)}; "
+                f"the landing place {self._folder.url} cannot be used: {safe_spelling(told(error))}; "
                 "check that the place exists or can be made, and that you may write there"
             ) from error
 

@@ -6,6 +6,7 @@ from typing import Any
 from storage.credentials import Secrets, environment
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
+from storage.places.errors import told
 from storage.places.transfer import send
 from storage.shards.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
 
@@ -54,8 +55,7 @@ class Outbox:
             raise self._error("read", error) from error
 
     def _error(self, done: str, error: Exception) -> OutboxError:
-        told = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        reason = safe_spelling(told)  # a server may say anything
+        reason = safe_spelling(told(error))  # a server may say anything
         return OutboxError(
             f"the outbox {self.url} cannot be {done}: {reason}; check `outbox` of the device in the fleet file"
         )

@@ -418,9 +418,12 @@ class _Contact(_Hearing):
             built = build_shard(self.store, keys, self.candidates.encoding_id, newest=True, damaged=self.notes.append)
             sendable = set(built.keys if built else ())
             self.unsendable[rows] = [key not in sendable for key in keys]
-            if built is None or room is None or self._bytes(built) <= room:
+            if built is None or room is None:
                 return built
-            rows = rows[: min(len(rows) * room // self._bytes(built), len(rows) - 1)]
+            size = self._bytes(built)
+            if size <= room:
+                return built
+            rows = rows[: min(len(rows) * room // size, len(rows) - 1)]
         return None
 
     def _bytes(self, built: BuiltShard) -> int:

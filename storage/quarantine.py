@@ -8,7 +8,7 @@ again is likewise *taken* after that.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -139,10 +139,7 @@ def without_dropped(store: "Store", pending: Sequence[Pending]) -> list[Pending]
     Raises:
         StoreError: the store cannot be read.
     """
-    if not pending:
-        return []
-    dropped = {case.refusal.image_id for case in cases(store) if case.standing == DROPPED}
-    return [item for item in pending if item.image_id not in dropped]
+    return _without(store, pending, lambda case: case.standing == DROPPED)
 
 
 def worth_fitting(store: "Store", pending: Sequence[Pending]) -> list[Pending]:
@@ -151,11 +148,7 @@ def worth_fitting(store: "Store", pending: Sequence[Pending]) -> list[Pending]:
     Raises:
         StoreError: the store cannot be read.
     """
-    if not pending:
-        return []
-    found = [case for case in cases(store) if case.standing == DROPPED or (case.standing == "open" and case.killed)]
-    left_out = {case.refusal.image_id for case in found}
-    return [item for item in pending if item.image_id not in left_out]
+    return _without(store, pending, lambda case: case.standing == DROPPED or (case.standing == "open" and case.killed))
 
 
 def unfitted(pending: Pending, reason: str) -> Refusal:
@@ -270,6 +263,14 @@ def closed(refusals: Iterable[Refusal], still: Iterable[Refusal]) -> list[Refusa
     """
     holding = {_case_key(refusal) for refusal in still}
     return [_decided(row, RETRY) for row in refusals if row.status == REFUSED and _case_key(row) not in holding]
+
+
+def _without(store: "Store", pending: Sequence[Pending], left_out: Callable[[Case], bool]) -> list[Pending]:
+    """Pending images less those with a case of some kind."""
+    if not pending:
+        return []
+    images = {case.refusal.image_id for case in cases(store) if left_out(case)}
+    return [item for item in pending if item.image_id not in images]
 
 
 def _decide(store: "Store", chosen: Iterable[Case], status: str) -> int:

@@ -389,9 +389,3 @@ def delivery_row(delivery: Delivery) -> dict[str, Any]:
     lists = ("image_ids", "labels_ids")
     row = {name: getattr(delivery, name) for name in DELIVERIES.schema.names if name != "encoding_ids"}
     return row | {name: list(row[name]) or None for name in lists} | {"encoding_ids": None}
-
-
-def delivery_from_row(row: dict[str, Any]) -> Delivery:
-    """The inverse of :func:`delivery_row`, for rows of version 3."""
-    values = {name: value for name, value in row.items() if name not in ("shard", "encoding_ids")}
-    return Delivery(**values | {name: tuple(row[name] or ()) for name in ("image_ids", "labels_ids")})

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -8,7 +9,6 @@ from storage.tables import (
     LAYOUTS,
     SOURCES,
     Delivery,
-    delivery_from_row,
     delivery_row,
     image_row,
     now,
@@ -56,6 +56,12 @@ def test_a_source_survives_its_row():
     for row in (source(1), source(2, annotated_size=None, notes=("a", "b"))):
         table = pa.Table.from_pylist([source_row(row)], schema=SOURCES.schema)
         assert source_from_row(table.to_pylist()[0]) == row
+
+
+def delivery_from_row(row: dict[str, Any]) -> Delivery:
+    """The inverse of ``delivery_row``, for rows of version 3."""
+    values = {name: value for name, value in row.items() if name not in ("shard", "encoding_ids")}
+    return Delivery(**values | {name: tuple(row[name] or ()) for name in ("image_ids", "labels_ids")})
 
 
 def test_a_delivery_survives_its_row():

@@ -19,7 +19,8 @@ from rinr.labels import canonical_labels, image_id, labels_id
 from services.ports import LOOPBACK, free_port
 from services.prefect_server import PrefectServer, use_server
 from services.processes import Processes
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.landing import Landing
 from storage.store import Store
 from storage.tables import Source

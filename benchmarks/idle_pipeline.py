@@ -32,7 +32,8 @@ from services.ports import free_port
 from services.prefect_server import PrefectServer
 from services.processes import Processes
 from storage.delivery import candidates, deliver, waits
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.ingestion import has_news, ingest, read_frame
 from storage.intake.validation import Validator
 from storage.landing import sweep

@@ -6,7 +6,8 @@ from prefect import get_run_logger, task
 from prefect.blocks.system import Secret
 
 from storage.credentials import CredentialError, Reference, environment
-from storage.fleet import Fleet, load_fleet
+from storage.fleet import Fleet
+from storage.fleet_file import load_fleet
 
 
 @task(task_run_name="read the fleet")

@@ -202,7 +202,8 @@ def _check_preset(name: str) -> None:
 
 def _make_device_folders(planned: Sequence[DeviceFiles], folder: Path) -> None:
     """Each device's folders, and keys at both ends: the fog node's signs shards, a device's its acknowledgements."""
-    from storage.fleet import Device, Fleet, Fog, fleet_toml
+    from storage.fleet import Device, Fleet, Fog
+    from storage.fleet_file import fleet_toml
     from storage.shards.keyring import Keyring
 
     fog = Fog(keyring=str(folder / "keys"))
@@ -249,7 +250,7 @@ def _run_pipeline(
     """Run the pipeline to its end; returns the state with the run's id."""
     from flows.catalogue import DEVICE_POOL, PIPELINE, device_queue
     from services import prefect_api, workers
-    from storage.fleet import load_fleet
+    from storage.fleet_file import load_fleet
 
     settings = state.settings
     parameters: dict[str, Any] = {

@@ -12,7 +12,7 @@ import typer
 
 from rinr.cli.console import SOME_REFUSED, changing_bar, escaped, exit_code_of, fail, note, out, stoppable
 from rinr.cli.device_fog import reset, standing
-from rinr.cli.fleet import secrets_of
+from rinr.cli.fleet_access import secrets_of
 
 if TYPE_CHECKING:
     from device.job import DeviceJob
@@ -205,7 +205,7 @@ def _job(name: str, fleet: Path, epochs: int, seed: int, accelerator: str, threa
 
 
 def _device(name: str, fleet: Path) -> "Device":
-    from storage.fleet import FleetError, load_fleet
+    from storage.fleet_file import FleetError, load_fleet
 
     try:
         return load_fleet(str(fleet)).find(name)

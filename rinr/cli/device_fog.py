@@ -10,11 +10,11 @@ import typer
 from rich.table import Table
 
 from rinr.cli.console import FAILED, escaped, fail, note, out
+from rinr.cli.fleet_access import open_fleet
 from rinr.cli.store_access import open_store
 
 if TYPE_CHECKING:
     from storage.delivery import Standing
-    from storage.fleet import Fleet
 
 FleetOption = Annotated[Path, typer.Option("--fleet", help="The fleet file.", envvar="RINR_FLEET")]
 StoreOption = Annotated[
@@ -36,7 +36,7 @@ def reset(
 
     Exit codes: 0 done; 1 failed, or not wanted after all; 2 wrong usage.
     """
-    described = _fleet(fleet)
+    described = open_fleet(fleet)
     from storage.delivery import reset as reset_device
     from storage.delivery import standings
     from storage.fleet import Fleet, FleetError
@@ -75,7 +75,7 @@ def standing(
 
     Exit codes: 0 all is well; 1 failed, or a device is silent or has refused something.
     """
-    described = _fleet(fleet)
+    described = open_fleet(fleet)
     from storage.delivery import standings
     from storage.store import StoreError
 
@@ -92,17 +92,6 @@ def standing(
         out.print(_table(found), soft_wrap=False)
     if any(one.silent or one.refused for one in found):
         raise typer.Exit(FAILED)
-
-
-def _fleet(path: Path) -> "Fleet":
-    try:
-        from storage.fleet import FleetError, load_fleet
-    except ModuleNotFoundError as error:
-        raise fail(f"a fleet needs the package {error.name}: pip install 'residual-inr[fog]'") from None
-    try:
-        return load_fleet(str(path))
-    except FleetError as error:
-        raise fail(str(error)) from None
 
 
 def _table(found: list["Standing"]) -> Table:

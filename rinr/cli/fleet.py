@@ -10,11 +10,10 @@ import typer
 from rich.table import Table
 
 from rinr.cli.console import FAILED, err, escaped, fail, note, out, progress_bar
+from rinr.cli.fleet_access import open_fleet, secrets_of
 from rinr.files import write_whole
 
 if TYPE_CHECKING:
-    from storage.credentials import Secrets
-    from storage.fleet import Device, Fleet, Fog
     from storage.fleet_check import DeviceCheck
 
 fleet_app = typer.Typer(
@@ -38,7 +37,7 @@ def check(
 
     Exit codes: 0 all is well; 1 something is wrong; 2 wrong usage.
     """
-    found = _load(fleet)
+    found = open_fleet(fleet)
     from storage.fleet import FleetError
     from storage.fleet_check import check_devices, check_fog
 
@@ -113,38 +112,12 @@ def init(
         write_whole(fleet, _text(tables).encode())
     except OSError as error:
         raise fail(f"{fleet} cannot be written: {error.strerror}") from None
-    written = _load(fleet)
+    written = open_fleet(fleet)
     out.print(f"{escaped(str(fleet))} written; try it: rinr fleet check {escaped(str(fleet))}", soft_wrap=True)
     from storage.fleet_check import check_fog
 
     if check_fog(written.fog, secrets_of(written.devices, written.fog)):
         note(f"the fog node has no key to sign with yet; make one: rinr keys new --keys {written.fog.keyring}")
-
-
-def _load(path: Path) -> "Fleet":
-    try:
-        from storage.fleet import FleetError, load_fleet
-    except ModuleNotFoundError as error:
-        raise fail(f"a fleet needs the package {error.name}: pip install 'residual-inr[fog]'") from None
-    try:
-        return load_fleet(str(path))
-    except FleetError as error:
-        raise fail(str(error)) from None
-
-
-def secrets_of(devices: Sequence["Device"], fog: "Fog | None" = None) -> "Secrets":
-    """Prefect, which takes seconds to import, only where a block is referred to."""
-    from storage.credentials import environment, references
-
-    options = [(device.storage_options, device.inbox_options, device.outbox_options) for device in devices]
-    found = [*references(options), *([fog.signing_key] if fog and fog.signing_key else [])]
-    if not any(reference.kind == "block" for reference in found):
-        return environment
-    try:
-        from tasks.fleet import secrets
-    except ModuleNotFoundError as error:
-        raise fail(f"Prefect blocks need the package {error.name}: pip install 'residual-inr[fog]'") from None
-    return secrets
 
 
 def _table(checks: Sequence["DeviceCheck"]) -> Table:
@@ -168,14 +141,15 @@ def _table(checks: Sequence["DeviceCheck"]) -> Table:
 
 
 def _text(tables: Sequence[dict[str, Any]]) -> str:
-    from storage.fleet import Device, Fleet, fleet_toml
+    from storage.fleet import Device, Fleet
+    from storage.fleet_file import fleet_toml
 
     return fleet_toml(Fleet(devices=tuple(Device(**table) for table in tables)))
 
 
 def _faults(tables: Sequence[dict[str, Any]]) -> str | None:
     """What is wrong with devices that are not written yet, in words; ``None`` where they are fine."""
-    from storage.fleet import FleetError, check_tables
+    from storage.fleet_file import FleetError, check_tables
 
     try:
         check_tables(tables)

@@ -8,7 +8,7 @@ import typer
 from device.home import ACKNOWLEDGEMENT, LOCK, RECEIVED
 from device.job import CURVE, MODEL, REPORT
 from rinr.cli.main import app
-from storage.fleet import parse_fleet
+from storage.fleet_file import parse_fleet
 from storage.shards.faults import Fault
 from storage.shards.signing import PublicKey
 

@@ -481,7 +481,7 @@ def test_killed_beside_any_step_the_next_look_ends_with_the_same(fog, monkeypatc
 RECEIVE = """
 import os, random, sys
 from device.receiving import receive
-from storage.fleet import load_fleet
+from storage.fleet_file import load_fleet
 chance, lines = random.Random(int(sys.argv[2])), 0
 last = chance.randrange(1, 2500)
 
@@ -502,7 +502,8 @@ receive(device)
 
 
 def test_a_process_killed_at_any_line_leaves_what_the_next_one_ends(fog, tmp_path):
-    from storage.fleet import Fleet, fleet_toml
+    from storage.fleet import Fleet
+    from storage.fleet_file import fleet_toml
 
     fleet = tmp_path / "fleet.toml"
     fleet.write_text(fleet_toml(Fleet(devices=(fog.device,))))

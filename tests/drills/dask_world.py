@@ -23,7 +23,8 @@ from rinr.presets import encoding_id, find_preset
 from services.ports import LOOPBACK, free_port
 from services.prefect_server import PrefectServer
 from services.processes import Processes, tail
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.ingestion import ingest
 from storage.store import Store
 

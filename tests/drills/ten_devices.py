@@ -31,7 +31,8 @@ from services.ports import free_port
 from services.prefect_server import PrefectServer
 from services.processes import Processes
 from services.workers import start_device_workers
-from storage.fleet import Device, Fleet, Fog, fleet_toml
+from storage.fleet import Device, Fleet, Fog
+from storage.fleet_file import fleet_toml
 from storage.shards.keyring import Keyring
 from tests.drills.fog_node import ANSWER
 

@@ -26,19 +26,6 @@ pytestmark = pytest.mark.drill
 SECONDS = 1_200  # to catch hangs
 
 
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a line, whatever pytest does with output."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"  {text}", flush=True)
-
-    with capsys.disabled():
-        print()
-    return say
-
-
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A fleet and a store that has taken its pictures."""

@@ -39,16 +39,10 @@ def pictures(usual: int) -> int:
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a line, whatever pytest does with output."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"  {text}", flush=True)
-
-    with capsys.disabled():
-        print(f"\nseed {SEED}", flush=True)
-    return say
+def tell(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Says the seed first."""
+    tell(f"seed {SEED}")
+    return tell
 
 
 @pytest.fixture

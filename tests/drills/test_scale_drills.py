@@ -23,19 +23,6 @@ SIZES = (10, 30, 100)
 LOCKED_SECONDS, FREE_SECONDS = 4.0, 3.0
 
 
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a line, whatever pytest does with output."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"  {text}", flush=True)
-
-    with capsys.disabled():
-        print(flush=True)
-    return say
-
-
 def devices(count: int) -> list[str]:
     return [f"device-{number:04}" for number in range(count)]
 

@@ -25,19 +25,6 @@ BROKEN_FILES = 3
 BALLAST = "ballast"
 
 
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints a line, whatever pytest does with output."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"  {text}", flush=True)
-
-    with capsys.disabled():
-        print(flush=True)
-    return say
-
-
 def test_ten_devices(tmp_path: Path, tell: Callable[[str], None]) -> None:
     assert len(TAMPERINGS) == 20
     disk = tmp_path / "disk"

@@ -17,7 +17,8 @@ import flows
 from services.ports import free_port
 from services.prefect_server import PrefectServer
 from services.processes import Processes
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.shards.keyring import Keyring
 from tests.conftest import jpeg, picture
 

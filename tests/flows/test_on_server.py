@@ -10,7 +10,8 @@ import pytest
 
 from flows.catalogue import DEPLOYMENTS
 from rinr.version import __version__
-from storage.fleet import Fleet, fleet_toml
+from storage.fleet import Fleet
+from storage.fleet_file import fleet_toml
 from storage.inbox import Inbox
 from storage.store import Store
 from storage.tables import DELIVERIES, SOURCES
@@ -41,7 +42,7 @@ import sys
 from flows.catalogue import DEVICE
 from prefect import flow, get_client
 from prefect.states import Failed
-from storage.fleet import load_fleet
+from storage.fleet_file import load_fleet
 from tasks.device_runs import start_device_run
 device = load_fleet(sys.argv[1]).devices[0]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.shards.keyring import Keyring
 from tests.conftest import jpeg, picture
 from tests.flows.conftest import PASSWORD, Place, device, fill

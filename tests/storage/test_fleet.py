@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from storage.credentials import Reference
-from storage.fleet import MAX_DEVICES, Device, Fleet, FleetError, Fog, LabelsPlace, Receives, fleet_toml, load_fleet
+from storage.fleet import Device, Fleet, FleetError, Fog, LabelsPlace, Receives
+from storage.fleet_file import MAX_DEVICES, fleet_toml, load_fleet
 from storage.toml_lines import toml_lines
 
 TWO = Fleet(

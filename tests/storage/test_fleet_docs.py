@@ -4,7 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
-from storage.fleet import Device, Fog, LabelsPlace, Receives, check_tables, load_fleet
+from storage.fleet import Device, Fog, LabelsPlace, Receives
+from storage.fleet_file import check_tables, load_fleet
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"name": "d", "storage": "/s", "inbox": "/i", "home": "/h"}

@@ -7,7 +7,8 @@ from prefect.states import Completed, Failed
 from device.job import DeviceJobError
 from storage.credentials import CredentialError, Reference, environment
 from storage.devices import DeviceError, DeviceStorage
-from storage.fleet import Device, FleetError, load_fleet
+from storage.fleet import Device, FleetError
+from storage.fleet_file import load_fleet
 from storage.inbox import InboxError
 from storage.quarantine import QuarantineError
 from storage.shards.faults import KeyringError

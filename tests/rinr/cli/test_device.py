@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from device.report import parse_report
 from rinr.cli.main import app
 from rinr.presets import PRESETS
-from storage.fleet import Fleet, fleet_toml
+from storage.fleet import Fleet
+from storage.fleet_file import fleet_toml
 from storage.shards.keyring import Keyring
 from tests.device.conftest import Bench, Scene
 

@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rinr.cli.main import app
-from storage.fleet import Device, Fleet, fleet_toml
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml
 from storage.shards.acknowledgement import RefusedShard
 from storage.shards.faults import Fault
 from storage.store import Store

@@ -5,7 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rinr.cli.main import app
-from storage.fleet import Device, Fleet, fleet_toml, load_fleet
+from storage.fleet import Device, Fleet
+from storage.fleet_file import fleet_toml, load_fleet
 from storage.shards.keyring import Keyring
 from tests.storage.examples import coco, jpeg
 

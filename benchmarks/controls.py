@@ -31,7 +31,7 @@ from rinr.codec.encoded import EncodedImage
 from rinr.controls import describe
 from rinr.encoder import encode
 from rinr.frames import Frame
-from rinr.networks.codecs import CodecSettings
+from rinr.networks.settings import CodecSettings
 from rinr.neural_controls import direct, rapid, with_bytes
 from rinr.presets import PRESETS, Preset, codec_preset, find_preset
 

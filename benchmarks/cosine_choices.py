@@ -19,7 +19,7 @@ from benchmarks.frames import arguments, find_folders, read
 from rinr.encoder import encode
 from rinr.frames import Frame
 from rinr.metrics import mean_db
-from rinr.networks.cosine_fitting import CosineSettings
+from rinr.networks.settings import CosineSettings
 from rinr.presets import BALANCED, FAST, SIREN_PRESET, ObjectClass, Preset
 
 STEPS = (0.85, 1.25)

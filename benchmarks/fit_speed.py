@@ -31,8 +31,8 @@ from rinr.encoder import encode
 from rinr.frames import Frame, resize
 from rinr.metrics import psnr
 from rinr.networks.coordinates import centres
-from rinr.networks.fitting import Schedule
-from rinr.networks.siren import SIREN, SirenSettings
+from rinr.networks.settings import Schedule, SirenSettings
+from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import Shape
 from rinr.pool import EncoderPool
 from rinr.presets import BALANCED, FAST, INSTANT, SIREN_PRESET

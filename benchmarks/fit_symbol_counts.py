@@ -25,9 +25,10 @@ from rinr.codec import symbols
 from rinr.codec.symbols import ESCAPE, LEVELS
 from rinr.networks import cosine_rates
 from rinr.networks.coordinates import centres
-from rinr.networks.cosine import COSINE, CosineSettings
+from rinr.networks.cosine import COSINE
 from rinr.networks.cosine_coding import CosineNetwork, planes_of
 from rinr.networks.cosine_rates import choose_rates
+from rinr.networks.settings import CosineSettings
 
 PHOTOGRAPHS = ("chelsea", "hubble_deep_field", "camera", "brick", "grass", "gravel")
 SIZES = ((640, 360), (640, 360), (320, 240), (480, 640))

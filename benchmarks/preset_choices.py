@@ -14,7 +14,7 @@ import torch
 from benchmarks.frames import arguments, find_folders, read
 from rinr.encoder import encode
 from rinr.metrics import mean_db
-from rinr.networks.siren import SirenSettings
+from rinr.networks.settings import SirenSettings
 from rinr.networks.siren_coding import Shape
 from rinr.presets import FAST, ObjectClass, Preset
 

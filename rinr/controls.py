@@ -13,7 +13,7 @@ from rinr.decoder import decode
 from rinr.encoder import encode
 from rinr.frames import Frame, Pixels
 from rinr.metrics import frame_psnr, psnr
-from rinr.networks.codecs import CodecSettings
+from rinr.networks.settings import CodecSettings
 from rinr.presets import Preset, codec_preset, find_preset
 
 CONTROLS = ("jpeg:90", "jpeg:5+75", "webp:0+80", "avif:5+70", "webp:10/4+80", "webp:10/4+60")

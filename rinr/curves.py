@@ -11,9 +11,8 @@ import numpy as np
 from rinr.controls import Coded, row
 from rinr.encoder import encode
 from rinr.frames import Frame
-from rinr.networks.codecs import MAX_QUALITY, CodecSettings
-from rinr.networks.cosine_fitting import CosineSettings
-from rinr.networks.siren import Shape
+from rinr.networks.settings import MAX_QUALITY, CodecSettings, CosineSettings
+from rinr.networks.siren_coding import Shape
 from rinr.presets import Preset, Settings, find_preset
 
 REFERENCE = "two-stream JPEG"

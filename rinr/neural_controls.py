@@ -13,7 +13,7 @@ from rinr.codec.encoded import EncodedImage
 from rinr.curves import coarser
 from rinr.encoder import encode
 from rinr.frames import Frame
-from rinr.networks.cosine_fitting import CosineSettings
+from rinr.networks.settings import CosineSettings
 from rinr.presets import Preset, Settings
 
 _STEPS_AN_OCTAVE = 8

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rinr.codec.encoded import EncodedImage
-from rinr.networks.cosine_fitting import CosineSettings
+from rinr.networks.settings import CosineSettings
 from rinr.presets import PRESETS, ObjectClass, Preset
 
 FINEST, COARSEST = 16, 192

@@ -6,10 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from rinr.networks.codecs import MAX_QUALITY, MAX_SCALE, CodecSettings
-from rinr.networks.cosine_fitting import CosineSettings
-from rinr.networks.fitting import Schedule
-from rinr.networks.siren import SirenSettings
+from rinr.networks.settings import MAX_QUALITY, MAX_SCALE, CodecSettings, CosineSettings, Schedule, SirenSettings
 from rinr.networks.siren_coding import Shape
 from rinr.version import CODEC_VERSION
 

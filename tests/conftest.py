@@ -12,8 +12,8 @@ from PIL import Image
 from rinr.boxes import Annotation
 from rinr.frames import Frame, working_frame
 from rinr.labels import ImageLabels
-from rinr.networks.fitting import Schedule
-from rinr.networks.siren import Shape, SirenSettings
+from rinr.networks.settings import Schedule, SirenSettings
+from rinr.networks.siren_coding import Shape
 from rinr.presets import ObjectClass, Preset
 
 torch.set_num_threads(1)

@@ -19,8 +19,8 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
+from rinr.codec.bits import largest
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.quantize import largest
 
 _Categorical = constriction.stream.model.Categorical
 _Uniform = constriction.stream.model.Uniform

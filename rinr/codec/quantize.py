@@ -7,19 +7,9 @@ the next step of the table costs at most 9 % of the range.
 import torch
 from torch import Tensor
 
-MIN_BITS, MAX_BITS = 2, 16
+from rinr.codec.bits import largest
+
 _STEPS = torch.exp2((torch.arange(256, dtype=torch.float64) - 200) / 8).to(torch.float32)
-
-
-def largest(bits: int) -> int:
-    """The largest quantized magnitude: symmetric around zero, so ``2 ** (bits - 1) - 1``.
-
-    Raises:
-        ValueError: ``bits`` is outside 2 to 16.
-    """
-    if not MIN_BITS <= bits <= MAX_BITS:
-        raise ValueError(f"bits is {bits}, expected {MIN_BITS} to {MAX_BITS}")
-    return 2 ** (bits - 1) - 1
 
 
 def quantize(tensor: Tensor, bits: int, every: int = 1) -> tuple[Tensor, Tensor]:

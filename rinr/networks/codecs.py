@@ -28,27 +28,10 @@ from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.frames import Pixels, resize
 from rinr.networks.coordinates import centres
 from rinr.networks.family import OnWork
-
-MAX_QUALITY = 100
-MAX_SCALE = 64
+from rinr.networks.settings import CodecSettings
 
 _LOBES = 3
 _SAME_GRID = 1e-2  # of a pixel: single-precision coordinates are that exact on the widest frames
-
-
-@dataclass(frozen=True)
-class CodecSettings:
-    """How a picture becomes a file.
-
-    Attributes:
-        family: ``jpeg``, ``webp`` or ``avif``.
-        quality: Pillow's, 0 to 100.
-        scale: the file's picture has the region's sides divided by this.
-    """
-
-    family: str
-    quality: int
-    scale: int = 1
 
 
 @dataclass(frozen=True, eq=False)

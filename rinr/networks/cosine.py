@@ -18,9 +18,10 @@ from torch import Tensor
 
 from rinr.networks import cosine_coding
 from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork
-from rinr.networks.cosine_fitting import CosineSettings, fit
+from rinr.networks.cosine_fitting import fit
 from rinr.networks.cosine_rendering import CosineStack
 from rinr.networks.family import OnWork
+from rinr.networks.settings import CosineSettings
 
 
 class CosineFamily:

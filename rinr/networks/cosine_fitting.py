@@ -7,7 +7,6 @@ the gradient first (iterative thresholding; Daubechies, Defrise and De Mol, 2004
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,37 +25,7 @@ from rinr.networks.cosine_rates import (
     level_of,
     prior,
 )
-
-
-@dataclass(frozen=True)
-class CosineSettings:
-    """Settings of a cosine fit.
-
-    Attributes:
-        step: of quantization, in 255ths of full scale; rounded to a sixteenth of an octave.
-        tiles: sides of tiles in pixels that are tried; the one with the least cost is kept.
-        overlap: of a tile on either side of an inner border; one of ``OVERLAPS``.
-        waves: cosines a tile and side at most.
-        trade: lambda in squared steps a bit: how much squared error a bit is worth.
-        sweeps: of rounding.
-        axes: whether colour axes are fitted (three bytes a body), or luma and two fixed chroma axes used.
-        offset: whether the mean colour is kept apart (three bytes a network): for pixels, not for residuals.
-    """
-
-    step: float
-    tiles: tuple[int, ...]
-    overlap: float
-    waves: int
-    trade: float
-    sweeps: int
-    axes: bool = False
-    offset: bool = False
-    family: str = "cosine"
-
-    @property
-    def step_code(self) -> int:
-        """The step as payloads name it."""
-        return min(max(round(16 * math.log2(self.step)), 0), 255)
+from rinr.networks.settings import CosineSettings
 
 
 def fit(picture: Tensor, settings: CosineSettings) -> CosineNetwork:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from rinr.codec.quantize import snap
+from rinr.networks.settings import Schedule
 from rinr.networks.sine_layers import SineNetworks, Sizes
 
 _BETAS, _EPSILON = (0.9, 0.99), 1e-12
@@ -34,27 +35,6 @@ _STEP_RATE = 0.02
 _TAIL = 0.2
 _SMALLEST_MEAN = 1e-3
 _LN2 = math.log(2)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to fit.
-
-    Attributes:
-        steps: Adam steps.
-        learning_rate: of the first step.
-        decay: whether the rate falls to zero along a cosine (otherwise it stays).
-        pixels: random pixels a step; all of them where there are no more.
-        enough_db: a fit that reaches this PSNR goes straight to the last fifth of its steps.
-        max_seconds: a group that takes longer stops where it is; such fits are not reproducible, and are marked.
-    """
-
-    steps: int
-    learning_rate: float
-    decay: bool
-    pixels: int
-    enough_db: float | None = None
-    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,25 @@ Written ``width x layers``: 28x10 is ten linear layers, the last one to RGB incl
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rinr.codec.quantize import codes_of, largest, quantize, step_sizes
+from rinr.codec.bits import largest
+from rinr.codec.quantize import codes_of, quantize, step_sizes
 from rinr.networks.coordinates import grid
 from rinr.networks.family import OnWork
-from rinr.networks.fitting import Fitted, Pictures, Schedule, Start, fit
+from rinr.networks.fitting import Fitted, Pictures, Start, fit
+from rinr.networks.settings import SirenSettings
 from rinr.networks.sine_layers import evaluate, split_layers
 from rinr.networks.siren_coding import (
     COLOUR_BITS,
     EMPTY,
     INPUTS,
     OUTPUTS,
-    Shape,
     SirenNetwork,
     body_bits,
     ideal_bits,
@@ -50,29 +51,6 @@ _DECODE_POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
 _EMPTY_BITS = 9
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SirenSettings:
-    """Settings of a SIREN fit.
-
-    Attributes:
-        shape: width and layers.
-        omega: frequency of the hidden sine layers (the paper's w0).
-        bits: of the quantized weights at most, 2 to 16.
-        schedule: how long and how fast to fit.
-        first_omega: frequency of the first layer; ``None``: as the others.
-        price: what a bit costs, in mean squared error of values from 0 to 1: fits minimize error plus price times
-            bits, and where nothing is gained come out empty. Zero: weights are rounded to ``bits`` after the fit.
-    """
-
-    shape: Shape
-    omega: float
-    bits: int
-    schedule: Schedule
-    first_omega: float | None = None
-    price: float = 0.0
-    family: str = "siren"
 
 
 class SirenStack:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rinr.codec import entropy
+from rinr.codec.bits import MAX_BITS, MIN_BITS
 from rinr.codec.bytestream import PayloadError, Reader
-from rinr.codec.quantize import MAX_BITS, MIN_BITS
 from rinr.networks.siren import SirenFamily
 from rinr.networks.siren_coding import MAX_LAYERS, Shape, SirenNetwork
 

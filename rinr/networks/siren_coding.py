@@ -31,9 +31,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from rinr.codec.bits import MAX_BITS, MIN_BITS, largest
 from rinr.codec.bytestream import PayloadError, Reader
 from rinr.codec.entropy import GeometricDecoder, GeometricEncoder, GeometricMeter
-from rinr.codec.quantize import MAX_BITS, MIN_BITS, largest
 
 MAX_WIDTH, MAX_LAYERS = 255, 32
 INPUTS, OUTPUTS = 2, 3

@@ -23,10 +23,10 @@ from rinr.boxes import Box
 from rinr.codec.bytestream import varint
 from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.decoder import decode
-from rinr.networks.cosine import COSINE, CosineSettings
-from rinr.networks.fitting import Schedule
+from rinr.networks.cosine import COSINE
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.siren import SIREN, SirenSettings
+from rinr.networks.settings import CosineSettings, Schedule, SirenSettings
+from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import EMPTY, Shape, SirenNetwork
 
 HERE = Path(__file__).parent

@@ -8,8 +8,9 @@ from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import decode, decode_background, load, to_pixels
 from rinr.networks.coordinates import covered
-from rinr.networks.cosine import COSINE, CosineSettings
+from rinr.networks.cosine import COSINE
 from rinr.networks.payload import Member, read_networks, write_networks
+from rinr.networks.settings import CosineSettings
 from tests.conftest import frame
 
 EXACT = CosineSettings(step=1, tiles=(16,), overlap=0.0, waves=8, trade=0.0, sweeps=1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rinr.codec import entropy
+from rinr.codec.bits import largest
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.quantize import largest
 
 
 def drawn(kind: str, bits: int, count: int, seed: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from rinr.codec.quantize import codes_of, largest, quantize, snap, step_sizes
+from rinr.codec.bits import largest
+from rinr.codec.quantize import codes_of, quantize, snap, step_sizes
 
 
 @pytest.mark.parametrize("bits", [2, 5, 8, 16])

@@ -11,9 +11,10 @@ from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import pack_frame, unpack_frame
 from rinr.decoder import decode, load, to_pixels
 from rinr.encoder import encode
-from rinr.networks.codecs import AVIF, CODECS, JPEG, WEBP, CodecSettings, resampling
+from rinr.networks.codecs import AVIF, CODECS, JPEG, WEBP, resampling
 from rinr.networks.coordinates import centres
 from rinr.networks.payload import Member, read_networks, write_networks
+from rinr.networks.settings import CodecSettings
 from rinr.presets import find_preset
 from tests.conftest import frame, picture
 

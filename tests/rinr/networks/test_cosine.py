@@ -7,10 +7,11 @@ import torch
 from rinr.codec.bytestream import PayloadError
 from rinr.networks import cosine_coding
 from rinr.networks.coordinates import centres
-from rinr.networks.cosine import COSINE, CosineSettings
+from rinr.networks.cosine import COSINE
 from rinr.networks.cosine_basis import edges, features, synthesis
 from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork, body_bits
 from rinr.networks.cosine_colour import colour_axes
+from rinr.networks.settings import CosineSettings
 from tests.conftest import picture
 
 SETTINGS = CosineSettings(step=40, tiles=(16, 32), overlap=0.12, waves=16, trade=0.11, sweeps=3, axes=True, offset=True)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from rinr.networks.coordinates import centres
-from rinr.networks.cosine import COSINE, CosineSettings
+from rinr.networks.cosine import COSINE
+from rinr.networks.settings import CosineSettings
 from tests.conftest import picture
 
 

@@ -5,7 +5,8 @@ import torch
 
 from rinr.networks import fitting
 from rinr.networks.coordinates import grid
-from rinr.networks.fitting import Pictures, Schedule, Start, fit
+from rinr.networks.fitting import Pictures, Start, fit
+from rinr.networks.settings import Schedule
 from rinr.networks.sine_layers import SineNetworks, evaluate, split_layers
 
 SIZES = ((2, 6), (6, 6), (6, 3))

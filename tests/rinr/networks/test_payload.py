@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from rinr.codec.bytestream import PayloadError
-from rinr.networks.cosine import COSINE, CosineSettings
-from rinr.networks.fitting import Schedule
+from rinr.networks.cosine import COSINE
 from rinr.networks.payload import Member, read_networks, write_networks
-from rinr.networks.siren import SIREN, SirenSettings
+from rinr.networks.settings import CosineSettings, Schedule, SirenSettings
+from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import Shape, in_order
 from tests.conftest import picture
 

@@ -9,8 +9,8 @@ from rinr.codec.entropy import GeometricEncoder
 from rinr.codec.quantize import step_sizes
 from rinr.networks import siren, siren_coding
 from rinr.networks.coordinates import centres
-from rinr.networks.fitting import Schedule
-from rinr.networks.siren import SIREN, SirenSettings
+from rinr.networks.settings import Schedule, SirenSettings
+from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import EMPTY, Shape, SirenNetwork, ideal_bits, in_order
 from rinr.presets import PAPER
 from tests.conftest import picture

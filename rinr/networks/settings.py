@@ -1,0 +1,99 @@
+"""What each family can be told about how to fit: plain values, read without torch, which takes seconds to import."""
+
+import math
+from dataclasses import dataclass
+
+from rinr.networks.siren_coding import Shape
+
+MAX_QUALITY = 100
+MAX_SCALE = 64
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to fit.
+
+    Attributes:
+        steps: Adam steps.
+        learning_rate: of the first step.
+        decay: whether the rate falls to zero along a cosine (otherwise it stays).
+        pixels: random pixels a step; all of them where there are no more.
+        enough_db: a fit that reaches this PSNR goes straight to the last fifth of its steps.
+        max_seconds: a group that takes longer stops where it is; such fits are not reproducible, and are marked.
+    """
+
+    steps: int
+    learning_rate: float
+    decay: bool
+    pixels: int
+    enough_db: float | None = None
+    max_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SirenSettings:
+    """Settings of a SIREN fit.
+
+    Attributes:
+        shape: width and layers.
+        omega: frequency of the hidden sine layers (the paper's w0).
+        bits: of the quantized weights at most, 2 to 16.
+        schedule: how long and how fast to fit.
+        first_omega: frequency of the first layer; ``None``: as the others.
+        price: what a bit costs, in mean squared error of values from 0 to 1: fits minimize error plus price times
+            bits, and where nothing is gained come out empty. Zero: weights are rounded to ``bits`` after the fit.
+    """
+
+    shape: Shape
+    omega: float
+    bits: int
+    schedule: Schedule
+    first_omega: float | None = None
+    price: float = 0.0
+    family: str = "siren"
+
+
+@dataclass(frozen=True)
+class CosineSettings:
+    """Settings of a cosine fit.
+
+    Attributes:
+        step: of quantization, in 255ths of full scale; rounded to a sixteenth of an octave.
+        tiles: sides of tiles in pixels that are tried; the one with the least cost is kept.
+        overlap: of a tile on either side of an inner border; one of ``OVERLAPS``.
+        waves: cosines a tile and side at most.
+        trade: lambda in squared steps a bit: how much squared error a bit is worth.
+        sweeps: of rounding.
+        axes: whether colour axes are fitted (three bytes a body), or luma and two fixed chroma axes used.
+        offset: whether the mean colour is kept apart (three bytes a network): for pixels, not for residuals.
+    """
+
+    step: float
+    tiles: tuple[int, ...]
+    overlap: float
+    waves: int
+    trade: float
+    sweeps: int
+    axes: bool = False
+    offset: bool = False
+    family: str = "cosine"
+
+    @property
+    def step_code(self) -> int:
+        """The step as payloads name it."""
+        return min(max(round(16 * math.log2(self.step)), 0), 255)
+
+
+@dataclass(frozen=True)
+class CodecSettings:
+    """How a picture becomes a file.
+
+    Attributes:
+        family: ``jpeg``, ``webp`` or ``avif``.
+        quality: Pillow's, 0 to 100.
+        scale: the file's picture has the region's sides divided by this.
+    """
+
+    family: str
+    quality: int
+    scale: int = 1

@@ -133,7 +133,7 @@ def _timed_fit(frame: Frame, steps: int):
 
 def _render(network, size: tuple[int, int]) -> torch.Tensor:
     x, y = (centres(side)[None] * 2 - 1 for side in size)
-    return SIREN.stack([network], "cpu").render(torch.tensor([0]), x, y).clamp(0, 1)
+    return SIREN.stack(SIREN.arrays([network]), "cpu").render(torch.tensor([0]), x, y).clamp(0, 1)
 
 
 def main() -> None:

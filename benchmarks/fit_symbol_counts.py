@@ -69,7 +69,9 @@ def count(windows: int) -> np.ndarray:
         add(counts, [network])
         height, width, _ = picture.shape
         x, y = ((centres(side) * 2 - 1)[None] for side in (width, height))
-        residual = picture - COSINE.stack([network], "cpu").render(torch.tensor([0]), x, y)[0].permute(1, 2, 0)
+        residual = picture - COSINE.stack(COSINE.arrays([network]), "cpu").render(torch.tensor([0]), x, y)[0].permute(
+            1, 2, 0
+        )
         boxes = []
         for _ in range(int(chance.integers(1, 4))):
             wide, high = (int(np.exp(chance.uniform(math.log(10), math.log(140)))) for _ in range(2))

@@ -5,19 +5,19 @@ Where boxes overlap, every one of their networks has fitted the same residual, a
 hold pixels instead, which take the background's place.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.frames import Pixels
 from rinr.networks.coordinates import Covered, Window, centres, covered
-from rinr.networks.family import InPlace, Stack
-from rinr.networks.payload import Member, read_networks
+from rinr.networks.families import family_named
+from rinr.networks.family import InPlace
+from rinr.weights import FrameWeights, NetworkWeights, entropy_decode
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 """The whole frame as a crop: left, top, right, bottom as parts of its sides."""
@@ -34,9 +34,7 @@ def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
     Raises:
         PayloadError: a network payload is malformed.
     """
-    backgrounds = [read_networks(frame.background, [(frame.width, frame.height)])[0] for frame in frames]
-    objects = [read_networks(frame.objects, [(box.width, box.height) for box in frame.boxes]) for frame in frames]
-    return LoadedFrames(frames, backgrounds, objects, device)
+    return LoadedFrames(entropy_decode(frames), device)
 
 
 def decode(frame: EncodedFrame, device: str = "cpu") -> Pixels:
@@ -63,32 +61,21 @@ class LoadedFrames:
     """Frames whose weights lie on a device.
 
     Args:
-        frames: of which sizes and boxes are taken.
-        backgrounds: one a frame; ``None`` is black.
-        objects: one a box of each frame; ``None`` adds nothing.
-        device: where to put the networks.
+        weights: of the frames.
+        device: where to put them.
     """
 
-    def __init__(
-        self,
-        frames: Sequence[EncodedFrame],
-        backgrounds: Sequence[Member | None],
-        objects: Sequence[Sequence[Member | None]],
-        device: str = "cpu",
-    ) -> None:
+    def __init__(self, weights: FrameWeights, device: str = "cpu") -> None:
         self.device = device
-        self.sizes = [(frame.width, frame.height) for frame in frames]
-        self._backgrounds = _Stacks(backgrounds, device)
-        self._objects = _Stacks([member for of_frame in objects for member in of_frame], device)
-        boxes = [(box.x, box.y, box.width, box.height) for frame in frames for box in frame.boxes]
-        self._boxes = torch.tensor(boxes, dtype=torch.float64, device=device).reshape(-1, 4)
-        owners = [index for index, frame in enumerate(frames) for _ in frame.boxes]
-        self._owners = torch.tensor(owners, dtype=torch.long, device=device)
-        self._frame_sizes = torch.tensor(self.sizes, dtype=torch.float64, device=device).reshape(-1, 2)
-        self._pasted = torch.tensor([frame.pasted for frame in frames], dtype=torch.bool, device=device)
-        shared = [each for frame in frames for each in _overlapping(frame.boxes)]
-        self._overlapping = torch.tensor(shared, dtype=torch.bool, device=device)
-        self._any_pasted = any(frame.pasted for frame in frames)
+        self.sizes = [(width, height) for width, height in weights.sizes.tolist()]
+        self._backgrounds = _Stacks(weights.backgrounds, device)
+        self._objects = _Stacks(weights.objects, device)
+        self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
+        self._owners = torch.from_numpy(weights.owners).to(device, torch.long)
+        self._frame_sizes = torch.from_numpy(weights.sizes).to(device, torch.float64)
+        self._pasted = torch.from_numpy(weights.pasted).to(device)
+        self._overlapping = torch.from_numpy(weights.overlapping).to(device)
+        self._any_pasted = bool(weights.pasted.any())
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -209,34 +196,14 @@ class LoadedFrames:
             pictures.view(-1).index_add_(0, place.flatten(), values.flatten())
 
 
-def _overlapping(boxes: Sequence[Box]) -> list[bool]:
-    """Whether each box shares a pixel with another one."""
-    sides = np.array([(b.x, b.y, b.x + b.width, b.y + b.height) for b in boxes], dtype=np.int32).reshape(-1, 4)
-    shared = []
-    for one in sides:  # one after another: thousands of boxes need no table of pairs
-        start, stop = np.maximum(sides[:, :2], one[:2]), np.minimum(sides[:, 2:], one[2:])
-        shared.append(int((start < stop).all(axis=1).sum()) > 1)
-    return shared
-
-
 class _Stacks:
     """Networks of any groups, rendered by index."""
 
-    def __init__(self, members: Sequence[Member | None], device: str) -> None:
-        groups: dict[Hashable, list[int]] = {}
-        for index, member in enumerate(members):
-            if member:
-                groups.setdefault(member.group, []).append(index)
-        self._stacks: list[Stack] = []
-        stack_of, place_in = [-1] * len(members), [0] * len(members)
-        for group in groups.values():
-            inside = [member for index in group if (member := members[index])]
-            for place, index in enumerate(group):
-                stack_of[index], place_in[index] = len(self._stacks), place
-            self._stacks.append(inside[0].family.stack([member.network for member in inside], device))
+    def __init__(self, networks: NetworkWeights, device: str) -> None:
+        self._stacks = [family_named(stacked.family).stack(stacked.arrays, device) for stacked in networks.stacks]
         self._in_place = [stack if isinstance(stack, InPlace) else None for stack in self._stacks]
-        self._stack_of = torch.tensor(stack_of, dtype=torch.long, device=device)
-        self._place_in = torch.tensor(place_in, dtype=torch.long, device=device)
+        self._stack_of = torch.from_numpy(networks.stack_of).to(device, torch.long)
+        self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)
         self.present = self._stack_of >= 0  # which indices have a network
 
     def render_into(self, pictures: Tensor, chosen: Tensor, x: Tensor, y: Tensor) -> None:

@@ -26,6 +26,7 @@ from rinr.networks.payload import Member, write_networks
 from rinr.outcome import Outcome, check_searchable, reach
 from rinr.presets import Preset, Settings, encoding_id
 from rinr.version import CODEC_VERSION
+from rinr.weights import frame_weights
 
 Progress = Callable[[int, int], None]
 """Told ``(done, total)`` in image-steps: one Adam step of one network."""
@@ -155,13 +156,14 @@ def _encode_on(
         EncodedFrame(*frame.size, write_networks([background]))
         for frame, background in zip(frames, backgrounds, strict=True)
     ]
-    objects = _fit_objects(frames, LoadedFrames(bare, backgrounds, [()] * len(frames), device), preset, device, on_work)
+    loaded = LoadedFrames(frame_weights(bare, backgrounds, [()] * len(frames)), device)
+    objects = _fit_objects(frames, loaded, preset, device, on_work)
     encoded = [
         replace(one, boxes=frame.boxes, objects=write_networks(of_frame), pasted=preset.pasted)
         for frame, one, of_frame in zip(frames, bare, objects, strict=True)
     ]
     seconds = (time.perf_counter() - started) / len(frames)
-    loaded = LoadedFrames(encoded, backgrounds, objects, device)
+    loaded = LoadedFrames(frame_weights(encoded, backgrounds, objects), device)
     images = []
     for index, (frame, result) in enumerate(zip(frames, encoded, strict=True)):
         decoded = to_pixels(loaded.render([index], *frame.size))[0]

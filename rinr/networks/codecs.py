@@ -27,7 +27,7 @@ from torch import Tensor
 from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.frames import Pixels, resize
 from rinr.networks.coordinates import centres
-from rinr.networks.family import OnWork
+from rinr.networks.family import Arrays, OnWork
 from rinr.networks.settings import CodecSettings
 
 _LOBES = 3
@@ -112,9 +112,14 @@ class CodecFamily:
             networks.append(CodecNetwork(file, self._decode(file, size)))
         return networks
 
-    def stack(self, networks: Sequence[CodecNetwork], device: str) -> "CodecStack":
+    def arrays(self, networks: Sequence[CodecNetwork]) -> Arrays:
+        """Decoded pictures, ``[n, 3, height, width]`` uint8."""
+        stacked = np.stack([network.pixels for network in networks])
+        return {"pictures": np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))}
+
+    def stack(self, arrays: Arrays, device: str) -> "CodecStack":
         """Put pictures of one size on a device."""
-        return CodecStack(networks, device)
+        return CodecStack(arrays, device)
 
     def _encode(self, pixels: Pixels, quality: int) -> bytes:
         buffer = io.BytesIO()
@@ -162,9 +167,8 @@ CODECS = (JPEG, WEBP, AVIF)
 class CodecStack:
     """Decoded pictures of one size on a device, 8 bits a value."""
 
-    def __init__(self, networks: Sequence[CodecNetwork], device: str) -> None:
-        stacked = torch.from_numpy(np.stack([network.pixels for network in networks]))
-        self.pictures = stacked.permute(0, 3, 1, 2).contiguous().to(device)  # [networks, 3, height, width]
+    def __init__(self, arrays: Arrays, device: str) -> None:
+        self.pictures = torch.from_numpy(arrays["pictures"]).to(device)  # [networks, 3, height, width]
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:

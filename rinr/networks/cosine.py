@@ -19,8 +19,8 @@ from torch import Tensor
 from rinr.networks import cosine_coding
 from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork
 from rinr.networks.cosine_fitting import fit
-from rinr.networks.cosine_rendering import CosineStack
-from rinr.networks.family import OnWork
+from rinr.networks.cosine_rendering import CosineStack, arrays
+from rinr.networks.family import Arrays, OnWork
 from rinr.networks.settings import CosineSettings
 
 
@@ -58,9 +58,13 @@ class CosineFamily:
         """Entropy decode a body."""
         return cosine_coding.read(data, sizes)
 
-    def stack(self, networks: Sequence[CosineNetwork], device: str) -> "CosineStack":
+    def arrays(self, networks: Sequence[CosineNetwork]) -> Arrays:
+        """See :func:`rinr.networks.cosine_rendering.arrays`."""
+        return arrays(networks)
+
+    def stack(self, arrays: Arrays, device: str) -> "CosineStack":
         """Put networks of one group on a device."""
-        return CosineStack(networks, device)
+        return CosineStack(arrays, device)
 
     def describe(self, network: CosineNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

@@ -47,6 +47,11 @@ pixels, covered four times by as many boxes as there may be, need two thirds of 
 Integers = npt.NDArray[np.int32]
 
 
+def step_size(code: int) -> float:
+    """The step that a code names, in 255ths of full scale."""
+    return float(2 ** (code / 16))
+
+
 @dataclass(frozen=True)
 class Layout:
     """What networks of one body share.
@@ -68,7 +73,7 @@ class Layout:
     @property
     def step_size(self) -> float:
         """The step in 255ths of full scale."""
-        return float(2 ** (self.step / 16))
+        return step_size(self.step)
 
     def tiling(self, size: tuple[int, int]) -> tuple[int, int]:
         """``(down, across)``: tiles of a region of ``(width, height)`` pixels."""

@@ -1,23 +1,25 @@
 """Colour axes of ``cosine`` networks: luma and two of chroma, or the same turned towards a picture's principal axes."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 _AXES = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]], dtype=torch.float64)
 _AXES /= _AXES.norm(dim=1, keepdim=True)
+NO_TURNS = (128, 128, 128)
 _SUBSAMPLED = 7  # of the pixels that colour axes are fitted to, one in so many
 
 
-def colour_axes(turns: tuple[int, int, int] | None) -> Tensor:
+def colour_axes(turns: Sequence[int] | None) -> Tensor:
     """Orthonormal colour axes, rows of ``[3, 3]``, float64: luma and two of chroma, turned.
 
     Args:
         turns: of the plane of the axes (0, 1), then (0, 2), then (1, 2), in 256ths of half a turn around 128.
     """
     axes = _AXES.clone()
-    for turn, (first, second) in zip(turns or (128, 128, 128), ((0, 1), (0, 2), (1, 2)), strict=True):
+    for turn, (first, second) in zip(turns or NO_TURNS, ((0, 1), (0, 2), (1, 2)), strict=True):
         angle = (turn - 128) * math.pi / 256
         a, b = axes[first].clone(), axes[second].clone()
         axes[first], axes[second] = a * math.cos(angle) + b * math.sin(angle), b * math.cos(angle) - a * math.sin(angle)

@@ -9,38 +9,61 @@ import torch
 from torch import Tensor
 
 from rinr.networks.cosine_basis import edges, features, transform
-from rinr.networks.cosine_coding import OVERLAPS, CosineNetwork
-from rinr.networks.cosine_colour import colour_axes
+from rinr.networks.cosine_coding import OVERLAPS, CosineNetwork, step_size
+from rinr.networks.cosine_colour import NO_TURNS, colour_axes
+from rinr.networks.family import Arrays
+
+
+def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
+    """Networks of one group as arrays of integers.
+
+    Returns:
+        ``coarse`` ``[n, 3, down, across]`` and ``fine`` ``[n, 3, down, rows, across, columns]``, int8 or int16;
+        ``step``, ``overlap`` ``[n]`` and ``turns``, ``offset`` ``[n, 3]``, uint8; ``size`` ``[n, 2]``, int32.
+    """
+    down, across, rows, columns, overlap, large = networks[0].group
+    kind = np.int16 if large else np.int8
+    fine = np.zeros((len(networks), 3, down, rows, across, columns), kind)
+    for mine, network in zip(fine, networks, strict=True):
+        own_rows, own_columns = network.fine.shape[3:]
+        mine[:, :, :own_rows, :, :own_columns] = network.fine.transpose(0, 1, 3, 2, 4)
+    return {
+        "coarse": np.stack([network.coarse for network in networks]).astype(kind),
+        "fine": fine,
+        "step": np.array([network.layout.step for network in networks], dtype=np.uint8),
+        "overlap": np.full(len(networks), overlap, dtype=np.uint8),
+        "turns": np.array([network.layout.axes or NO_TURNS for network in networks], dtype=np.uint8),
+        "offset": np.array([network.offset for network in networks], dtype=np.uint8),
+        "size": np.array([network.size for network in networks], dtype=np.int32),
+    }
 
 
 class CosineStack:
     """Networks with equal numbers of tiles and waves on a device; their weights stay small integers."""
 
-    def __init__(self, networks: Sequence[CosineNetwork], device: str) -> None:
-        self.down, self.across, self.rows, self.columns, overlap, large = networks[0].group
-        self.overlap = OVERLAPS[overlap]
-        kind = np.int16 if large else np.int8
-        self.coarse = torch.from_numpy(np.stack([n.coarse for n in networks]).astype(kind)).to(device)
-        fine = np.zeros((len(networks), 3, self.down, self.rows, self.across, self.columns), kind)
-        for mine, n in zip(fine, networks, strict=True):
-            rows, columns = n.fine.shape[3:]
-            mine[:, :, :rows, :, :columns] = n.fine.transpose(0, 1, 3, 2, 4)
+    def __init__(self, arrays: Arrays, device: str) -> None:
+        fine, sizes = arrays["fine"], arrays["size"].tolist()
+        _, _, self.down, self.rows, self.across, self.columns = fine.shape
+        self.overlap = OVERLAPS[int(arrays["overlap"][0])]
+        self.coarse = torch.from_numpy(arrays["coarse"]).to(device)
         self.fine = torch.from_numpy(fine).to(device)
-        scales = torch.tensor([n.layout.step_size / 255 for n in networks], dtype=torch.float64)[:, None, None]
-        axes = torch.stack([colour_axes(n.layout.axes) for n in networks])
-        colours = torch.tensor([n.offset for n in networks], dtype=torch.float64)[:, :, None] / 255
-        self.axes = (axes.transpose(1, 2) * scales).float().to(device)  # from weights to colours, [networks, 3, 3]
-        self.sides = [torch.tensor([n.size[side] for n in networks], device=device) for side in (0, 1)]
+        scales = torch.tensor([step_size(step) / 255 for step in arrays["step"].tolist()], dtype=torch.float64)
+        axes = torch.stack([colour_axes(turns) for turns in arrays["turns"].tolist()])
+        colours = torch.from_numpy(arrays["offset"]).double()[:, :, None] / 255
+        # From weights to colours, [networks, 3, 3].
+        self.axes = (axes.transpose(1, 2) * scales[:, None, None]).float().to(device)
+        self.sides = [torch.tensor([size[side] for size in sizes], device=device) for side in (0, 1)]
         self.borders = [
-            torch.stack([edges(n.size[side], count, device) for n in networks])
+            torch.stack([edges(size[side], count, device) for size in sizes])
             for side, count in ((0, self.across), (1, self.down))
         ]
         # A constant of one has the weight sqrt(pixels) on each tile.
         wide, high = (borders.diff(dim=1).sqrt() for borders in self.borders)
-        mean = (axes @ colours / scales).float().to(device)
+        mean = (axes @ colours / scales[:, None, None]).float().to(device)
         self.offset = mean[..., None] * high[:, None, :, None] * wide[:, None, None, :]
         # To leave out what is zero is worth it where one network after another is rendered.
-        self.size = networks[0].size if device == "cpu" and len({n.size for n in networks}) == 1 else None
+        alike = all(size == sizes[0] for size in sizes)
+        self.size = tuple(sizes[0]) if device == "cpu" and alike else None
         self.used = [_used(mine) for mine in fine] if self.size else []
 
     @torch.no_grad()

@@ -2,15 +2,20 @@
 
 ::
 
-    pictures --fit--> networks --write--> bytes --read--> networks --stack--> on the accelerator --render--> pixels
+    pictures --fit--> networks --write--> bytes --read--> networks --arrays--> small integers
+    small integers --stack--> on the accelerator --render--> pixels
 
 A family is one file that offers an object with these methods, and a line in :mod:`rinr.networks.families`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import numpy.typing as npt
 from torch import Tensor
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Arrays by name; the first axis of each runs over networks."""
 
 OnWork = Callable[[int], None]
 """Told how many image-steps (one step of one picture's fit) were just done."""
@@ -97,7 +102,10 @@ class Family(Protocol):
             PayloadError: malformed; the message names the field.
         """
 
-    def stack(self, networks: Sequence[Any], device: str) -> Stack:
+    def arrays(self, networks: Sequence[Any]) -> Arrays:
+        """Networks of one group as arrays of small integers: all that rendering them takes."""
+
+    def stack(self, arrays: Arrays, device: str) -> Stack:
         """Put networks of one group on a device."""
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from rinr.codec.bits import largest
 from rinr.codec.quantize import codes_of, quantize, step_sizes
 from rinr.networks.coordinates import grid
-from rinr.networks.family import OnWork
+from rinr.networks.family import Arrays, OnWork
 from rinr.networks.fitting import Fitted, Pictures, Start, fit
 from rinr.networks.settings import SirenSettings
 from rinr.networks.sine_layers import evaluate, split_layers
@@ -30,6 +30,7 @@ from rinr.networks.siren_coding import (
     EMPTY,
     INPUTS,
     OUTPUTS,
+    Shape,
     SirenNetwork,
     body_bits,
     ideal_bits,
@@ -56,12 +57,11 @@ log = logging.getLogger(__name__)
 class SirenStack:
     """Networks of one shape on a device: their weights stay small integers, and become floats when evaluated."""
 
-    def __init__(self, networks: Sequence[SirenNetwork], device: str) -> None:
-        self.shape, small = networks[0].group
-        kind = np.int8 if small else np.int16
-        self.weights = torch.from_numpy(np.stack([network.weights for network in networks]).astype(kind)).to(device)
-        codes = torch.tensor([network.steps for network in networks], dtype=torch.long, device=device)
-        self.steps = step_sizes(codes)
+    def __init__(self, arrays: Arrays, device: str) -> None:
+        width, layers = arrays["shape"][0].tolist()
+        self.shape = Shape(width, layers)
+        self.weights = torch.from_numpy(arrays["weights"]).to(device)
+        self.steps = step_sizes(torch.from_numpy(arrays["steps"]).to(device))
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -140,9 +140,18 @@ class SirenFamily:
         """Entropy decode a body of several networks."""
         return read(data, len(sizes))
 
-    def stack(self, networks: Sequence[SirenNetwork], device: str) -> SirenStack:
-        """Put networks of one group on a device."""
-        return SirenStack(networks, device)
+    def arrays(self, networks: Sequence[SirenNetwork]) -> Arrays:
+        """Shape ``[n, 2]`` uint8, weights ``[n, parameters]`` int8 or int16, codes of steps ``[n, layers]`` uint8."""
+        shape, small = networks[0].group
+        return {
+            "shape": np.tile(np.array([shape.width, shape.layers], dtype=np.uint8), (len(networks), 1)),
+            "weights": np.stack([network.weights for network in networks]).astype(np.int8 if small else np.int16),
+            "steps": np.array([network.steps for network in networks], dtype=np.uint8).reshape(len(networks), -1),
+        }
+
+    def stack(self, arrays: Arrays, device: str) -> SirenStack:
+        """Put networks of one shape on a device."""
+        return SirenStack(arrays, device)
 
     def describe(self, network: SirenNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

@@ -42,7 +42,7 @@ def test_a_network_is_the_file_that_pillow_writes_and_its_pixels_are_pillow_s(fa
     (network,) = family.fit([tensor(pixels)], CodecSettings(family.name, 40))
     assert network.data == file_of(pixels, family.name, quality=40, **OPTIONS[family.name])
     (read,) = family.read(family.write([network]), [SIDES])
-    shown = family.stack([read], "cpu").render(torch.tensor([0]), grid(SIDES[0]), grid(SIDES[1]))
+    shown = family.stack(family.arrays([read]), "cpu").render(torch.tensor([0]), grid(SIDES[0]), grid(SIDES[1]))
     assert np.array_equal(to_pixels(shown)[0], np.asarray(Image.open(io.BytesIO(network.data))))
 
 
@@ -64,7 +64,7 @@ def test_a_reduced_picture_is_resampled_as_pillow_does(size):
     (network,) = WEBP.fit([tensor(pixels)], CodecSettings("webp", 90, scale=4))
     small = Image.open(io.BytesIO(network.data))
     assert small.size == (80, 45)
-    shown = WEBP.stack([network], "cpu").render(torch.tensor([0]), grid(size[0]), grid(size[1]))
+    shown = WEBP.stack(WEBP.arrays([network]), "cpu").render(torch.tensor([0]), grid(size[0]), grid(size[1]))
     wanted = np.asarray(small.resize(size, Image.Resampling.LANCZOS)).astype(int)
     assert np.abs(to_pixels(shown)[0] - wanted).max() <= 1
 
@@ -83,7 +83,7 @@ def test_a_row_of_the_matrix_is_lanczos_as_written_in_books(length, points):
 
 def test_a_picture_of_one_column_has_a_grid_too():
     (network,) = JPEG.fit([tensor(picture(0, *SIDES))], CodecSettings("jpeg", 80))
-    shown = JPEG.stack([network], "cpu").render(torch.tensor([0]), torch.zeros(1, 1), grid(4))
+    shown = JPEG.stack(JPEG.arrays([network]), "cpu").render(torch.tensor([0]), torch.zeros(1, 1), grid(4))
     assert shown.shape == (1, 3, 4, 1)
     assert bool(torch.isfinite(shown).all())
 

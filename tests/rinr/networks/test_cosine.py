@@ -24,7 +24,7 @@ def pictures(count: int, width: int = 48, height: int = 40) -> list[torch.Tensor
 
 def rendered(network: CosineNetwork, width: int, height: int) -> np.ndarray:
     x, y = ((centres(side) * 2 - 1)[None] for side in (width, height))
-    return COSINE.stack([network], "cpu").render(torch.tensor([0]), x, y)[0].permute(1, 2, 0).numpy()
+    return COSINE.stack(COSINE.arrays([network]), "cpu").render(torch.tensor([0]), x, y)[0].permute(1, 2, 0).numpy()
 
 
 def evaluate_by_hand(network: CosineNetwork, x: float, y: float) -> np.ndarray:

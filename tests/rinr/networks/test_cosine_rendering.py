@@ -17,7 +17,7 @@ def test_tile_by_tile_is_the_product_with_all_features(overlap, window):
     settings = CosineSettings(60, (16, 24), overlap, 12, 0.12, 2, axes=True, offset=True)
     networks = COSINE.fit([torch.tensor(picture(seed, 90, 70)) / 255 for seed in range(3)], settings)
     for network in networks:
-        stack = COSINE.stack([network], "cpu")
+        stack = COSINE.stack(COSINE.arrays([network]), "cpu")
         for columns, rows in ((90, 70), (200, 33), (1, 1), (7, 150)):
             x, y = grid(columns, *window), grid(rows, *window)
             one = stack.render(torch.tensor([0]), x, y)  # a shared grid

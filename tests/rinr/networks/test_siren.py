@@ -27,7 +27,7 @@ def pictures(count, width=40, height=30):
 
 def render(network, width, height):
     at = centres(width)[None] * 2 - 1, centres(height)[None] * 2 - 1
-    return SIREN.stack([network], "cpu").render(torch.tensor([0]), *at)[0].permute(1, 2, 0).numpy()
+    return SIREN.stack(SIREN.arrays([network]), "cpu").render(torch.tensor([0]), *at)[0].permute(1, 2, 0).numpy()
 
 
 def render_by_hand(network, width, height):
@@ -124,10 +124,12 @@ def test_a_stack_renders_as_its_networks_do():
     networks = SIREN.fit(pictures(5), ROUNDED_AFTER)
     chosen = torch.tensor([4, 0, 2])
     x, y = (torch.rand(3, count, generator=torch.Generator().manual_seed(count)) * 2 - 1 for count in (33, 21))
-    together = SIREN.stack(networks, "cpu").render(chosen, x, y)
+    together = SIREN.stack(SIREN.arrays(networks), "cpu").render(chosen, x, y)
     assert together.shape == (3, 3, 21, 33)
     for row, index in enumerate(chosen.tolist()):
-        alone = SIREN.stack([networks[index]], "cpu").render(torch.tensor([0]), x[row : row + 1], y[row : row + 1])
+        alone = SIREN.stack(SIREN.arrays([networks[index]]), "cpu").render(
+            torch.tensor([0]), x[row : row + 1], y[row : row + 1]
+        )
         assert torch.allclose(together[row], alone[0], atol=1e-5)  # far below an 8-bit step
 
 

@@ -1,0 +1,139 @@
+"""Frames after entropy decoding: their networks as arrays of small integers, those of one shape stacked.
+
+That is what lies on an accelerator while a detector is trained, and what a cache on the disk holds.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rinr.boxes import Box
+from rinr.codec.frame import EncodedFrame
+from rinr.networks.family import Arrays
+from rinr.networks.payload import Member, read_networks
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Networks that one family renders together.
+
+    Attributes:
+        family: its name.
+        arrays: as the family's ``arrays`` gives them.
+    """
+
+    family: str
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """Networks of any groups.
+
+    Attributes:
+        stack_of: ``[networks]`` int32, in which stack each is; -1: there is none, and nothing is added there.
+        place_in: ``[networks]`` int32, its place in that stack.
+        stacks: one a group.
+    """
+
+    stack_of: npt.NDArray[np.int32]
+    place_in: npt.NDArray[np.int32]
+    stacks: tuple[Stacked, ...]
+
+
+@dataclass(frozen=True)
+class FrameWeights:
+    """Frames with their networks.
+
+    Attributes:
+        sizes: ``[frames, 2]`` int32, width and height of the working frames in pixels.
+        pasted: ``[frames]`` bool, whether objects replace the background.
+        backgrounds: one a frame.
+        boxes: ``[objects, 4]`` int32, x, y, width and height in pixels of the working frame.
+        owners: ``[objects]`` int32, the frame of each, rising.
+        labels: ``[objects]`` int32, indices into ``names``.
+        overlapping: ``[objects]`` bool, whether the box shares a pixel with another of its frame.
+        objects: one an object.
+        names: of labels, sorted.
+    """
+
+    sizes: npt.NDArray[np.int32]
+    pasted: npt.NDArray[np.bool_]
+    backgrounds: NetworkWeights
+    boxes: npt.NDArray[np.int32]
+    owners: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int32]
+    overlapping: npt.NDArray[np.bool_]
+    objects: NetworkWeights
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def entropy_decode(frames: Sequence[EncodedFrame]) -> FrameWeights:
+    """The weights of frames.
+
+    Raises:
+        PayloadError: a network payload is malformed.
+    """
+    backgrounds = [read_networks(frame.background, [(frame.width, frame.height)])[0] for frame in frames]
+    objects = [read_networks(frame.objects, [(box.width, box.height) for box in frame.boxes]) for frame in frames]
+    return frame_weights(frames, backgrounds, objects)
+
+
+def frame_weights(
+    frames: Sequence[EncodedFrame], backgrounds: Sequence[Member | None], objects: Sequence[Sequence[Member | None]]
+) -> FrameWeights:
+    """The weights of frames whose networks were read, or fitted, already.
+
+    Args:
+        frames: of which sizes and boxes are taken.
+        backgrounds: one a frame; ``None`` is black.
+        objects: one a box of each frame; ``None`` adds nothing.
+    """
+    boxes = [box for frame in frames for box in frame.boxes]
+    names = tuple(sorted({box.label for box in boxes}))
+    place = {name: index for index, name in enumerate(names)}
+    return FrameWeights(
+        sizes=_integers([(frame.width, frame.height) for frame in frames], 2),
+        pasted=np.array([frame.pasted for frame in frames], dtype=np.bool_),
+        backgrounds=_networks(backgrounds),
+        boxes=_integers([(box.x, box.y, box.width, box.height) for box in boxes], 4),
+        owners=_integers([index for index, frame in enumerate(frames) for _ in frame.boxes]),
+        labels=_integers([place[box.label] for box in boxes]),
+        overlapping=np.array([each for frame in frames for each in _overlapping(frame.boxes)], dtype=np.bool_),
+        objects=_networks([member for of_frame in objects for member in of_frame]),
+        names=names,
+    )
+
+
+def _networks(members: Sequence[Member | None]) -> NetworkWeights:
+    groups: dict[Hashable, list[int]] = {}
+    for index, member in enumerate(members):
+        if member:
+            groups.setdefault(member.group, []).append(index)
+    stack_of, place_in = np.full(len(members), -1, dtype=np.int32), np.zeros(len(members), dtype=np.int32)
+    stacks: list[Stacked] = []
+    for group in groups.values():
+        inside = [member for index in group if (member := members[index])]
+        stack_of[group], place_in[group] = len(stacks), np.arange(len(group))
+        family = inside[0].family
+        stacks.append(Stacked(family.name, family.arrays([member.network for member in inside])))
+    return NetworkWeights(stack_of, place_in, tuple(stacks))
+
+
+def _integers(values: Sequence[object], width: int = 0) -> npt.NDArray[np.int32]:
+    return np.array(values, dtype=np.int32).reshape((-1, width) if width else (-1,))
+
+
+def _overlapping(boxes: Sequence[Box]) -> list[bool]:
+    """Whether each box shares a pixel with another one."""
+    sides = _integers([(b.x, b.y, b.x + b.width, b.y + b.height) for b in boxes], 4)
+    shared = []
+    for one in sides:  # one after another: thousands of boxes need no table of pairs
+        start, stop = np.maximum(sides[:, :2], one[:2]), np.minimum(sides[:, 2:], one[2:])
+        shared.append(int((start < stop).all(axis=1).sum()) > 1)
+    return shared

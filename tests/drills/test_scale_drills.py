@@ -113,7 +113,8 @@ def test_scale_thousand_devices_on_postgresql(tmp_path: Path, tell: Callable[[st
         # At a worker's usual ten seconds the queues alone are a hundred requests a second.
         with Scale(tmp_path, names, WORKERS, every=60.0, database=database.url).running() as scale:
             before, _ = scale.memory()
-            fan_out = scale.fan_out(names, "thousand")
+            with scale.held_up():
+                fan_out = scale.fan_out(names, "thousand")
             tell(f"{len(names)} runs created in {fan_out.seconds:.0f} s: {len(names) / fan_out.seconds:.1f} a second")
             waited, anew = scale.finish(fan_out, "thousand")
             judge(scale, {"thousand": names})

@@ -49,6 +49,7 @@ class Scale:
         names: of the devices.
         workers: how many of them, the first, have a `prefect worker` of their own.
         every: seconds between two looks of a light client at its queue.
+        heartbeat: seconds between two signs of life of a worker or light client; 30 is Prefect's own default.
         database: URL of the server's database; ``None`` is Prefect's own SQLite.
     """
 
@@ -56,6 +57,7 @@ class Scale:
     names: list[str]
     workers: int
     every: float
+    heartbeat: float = 30.0
     database: str | None = None
     crowd: Counter[str] = field(default_factory=Counter)
 
@@ -71,6 +73,7 @@ class Scale:
         self._processes = Processes(self.folder)
         self._http = httpx.Client(base_url=self.server.api, timeout=120, trust_env=False)
         own = {"PYTHONPATH": str(CHECKOUT), "PREFECT_WORKER_QUERY_SECONDS": f"{WORKER_SECONDS:g}"}
+        own["PREFECT_WORKER_HEARTBEAT_SECONDS"] = f"{self.heartbeat:g}"
         if self.database is not None:
             own["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
         before = dict(os.environ)
@@ -199,6 +202,7 @@ class Scale:
             "names": self.names[self.workers :],
             "folder": str(self.notes),
             "every": self.every,
+            "heartbeat": self.heartbeat,
         }
         place = self.folder / "crowd.json"
         place.write_text(json.dumps(order))

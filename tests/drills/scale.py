@@ -26,6 +26,14 @@ HANG_SECONDS = 1_800.0
 WORKER_SECONDS = 10.0  # between two looks of a worker at its queue: Prefect's own default
 """Nothing takes a tenth of it; it is there to end what hangs."""
 
+# As docs/operations.md has it. Connections beyond the pool are opened and closed again for each request; and every
+# twenty seconds the server reads each unfinished run that another run has started, and that one as well.
+FOR_MANY = {
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "30",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "300",
+}
+"""What the server is told besides, where it has PostgreSQL."""
+
 
 @dataclass(frozen=True)
 class FanOut:
@@ -75,7 +83,7 @@ class Scale:
         own = {"PYTHONPATH": str(CHECKOUT), "PREFECT_WORKER_QUERY_SECONDS": f"{WORKER_SECONDS:g}"}
         own["PREFECT_WORKER_HEARTBEAT_SECONDS"] = f"{self.heartbeat:g}"
         if self.database is not None:
-            own["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
+            own |= {"PREFECT_API_DATABASE_CONNECTION_URL": self.database, **FOR_MANY}
         before = dict(os.environ)
         crowd = None
         try:

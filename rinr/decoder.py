@@ -63,13 +63,16 @@ class LoadedFrames:
     Args:
         weights: of the frames.
         device: where to put them.
+        budget: bytes of weights that may lie there, all without it. What is left stays where it is, in memory or in the
+            memory map of a cache, and goes over when it is rendered.
     """
 
-    def __init__(self, weights: FrameWeights, device: str = "cpu") -> None:
+    def __init__(self, weights: FrameWeights, device: str = "cpu", budget: int | None = None) -> None:
+        share = 1.0 if budget is None else min(budget / max(weights.nbytes, 1), 1.0)
         self.device = device
         self.sizes = [(width, height) for width, height in weights.sizes.tolist()]
-        self._backgrounds = _Stacks(weights.backgrounds, device)
-        self._objects = _Stacks(weights.objects, device)
+        self._backgrounds = _Stacks(weights.backgrounds, device, share)
+        self._objects = _Stacks(weights.objects, device, share)
         self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
         self._owners = torch.from_numpy(weights.owners).to(device, torch.long)
         self._frame_sizes = torch.from_numpy(weights.sizes).to(device, torch.float64)
@@ -199,8 +202,8 @@ class LoadedFrames:
 class _Stacks:
     """Networks of any groups, rendered by index."""
 
-    def __init__(self, networks: NetworkWeights, device: str) -> None:
-        self._stacks = [family_named(stacked.family).stack(stacked.arrays, device) for stacked in networks.stacks]
+    def __init__(self, networks: NetworkWeights, device: str, share: float) -> None:
+        self._stacks = [family_named(each.family).stack(each.arrays, device, share) for each in networks.stacks]
         self._in_place = [stack if isinstance(stack, InPlace) else None for stack in self._stacks]
         self._stack_of = torch.from_numpy(networks.stack_of).to(device, torch.long)
         self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)

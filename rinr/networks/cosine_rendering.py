@@ -12,6 +12,7 @@ from rinr.networks.cosine_basis import edges, features, transform
 from rinr.networks.cosine_coding import OVERLAPS, CosineNetwork, step_size
 from rinr.networks.cosine_colour import NO_TURNS, colour_axes
 from rinr.networks.family import Arrays
+from rinr.networks.rows import Rows
 
 
 def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
@@ -41,12 +42,11 @@ def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
 class CosineStack:
     """Networks with equal numbers of tiles and waves on a device; their weights stay small integers."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         fine, sizes = arrays["fine"], arrays["size"].tolist()
         _, _, self.down, self.rows, self.across, self.columns = fine.shape
         self.overlap = OVERLAPS[int(arrays["overlap"][0])]
-        self.coarse = torch.from_numpy(arrays["coarse"]).to(device)
-        self.fine = torch.from_numpy(fine).to(device)
+        self.coarse, self.fine = Rows(arrays["coarse"], device, share), Rows(fine, device, share)
         scales = torch.tensor([step_size(step) / 255 for step in arrays["step"].tolist()], dtype=torch.float64)
         axes = torch.stack([colour_axes(turns) for turns in arrays["turns"].tolist()])
         colours = torch.from_numpy(arrays["offset"]).double()[:, :, None] / 255
@@ -64,7 +64,6 @@ class CosineStack:
         # To leave out what is zero is worth it where one network after another is rendered.
         alike = all(size == sizes[0] for size in sizes)
         self.size = tuple(sizes[0]) if device == "cpu" and alike else None
-        self.used = [_used(mine) for mine in fine] if self.size else []
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -89,8 +88,10 @@ class CosineStack:
 
     def _weights(self, chosen: Tensor) -> Tensor:
         """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
-        weights, device = self.fine[chosen].to(torch.float32), str(self.fine.device)
-        low = transform(self.down, device).T @ self.coarse[chosen].to(torch.float32) @ transform(self.across, device)
+        weights, device = self.fine.take(chosen).to(torch.float32), str(self.fine.device)
+        low = (
+            transform(self.down, device).T @ self.coarse.take(chosen).to(torch.float32) @ transform(self.across, device)
+        )
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
         # Colours are mixed among the weights, of which there are fewer than pixels.
         mixed = torch.bmm(self.axes[chosen], weights.flatten(2))
@@ -103,8 +104,9 @@ class CosineStack:
         (width, height), overlap = size, self.overlap
         across = _grid(((x + 1) / 2 * width).numpy().tobytes(), width, self.across, self.columns, overlap)
         down = _grid(((y + 1) / 2 * height).numpy().tobytes(), height, self.down, self.rows, overlap)
-        for picture, mine, index in zip(pictures, self._weights(chosen), chosen.tolist(), strict=True):
-            rows, columns = self.used[index]
+        fine = self.fine.take(chosen).numpy()
+        for picture, mine, integers in zip(pictures, self._weights(chosen), fine, strict=True):
+            rows, columns = _used(integers)
             mine = mine.index_select(1, rows.index).index_select(2, columns.index).flatten(0, 1)
             values = across.values.index_select(0, columns.index)
             wide = mine.new_empty(len(mine), x.shape[1])

@@ -23,6 +23,7 @@ from rinr.codec.quantize import codes_of, quantize, step_sizes
 from rinr.networks.coordinates import grid
 from rinr.networks.family import Arrays, OnWork
 from rinr.networks.fitting import Fitted, Pictures, Start, fit
+from rinr.networks.rows import Rows
 from rinr.networks.settings import SirenSettings
 from rinr.networks.sine_layers import evaluate, split_layers
 from rinr.networks.siren_coding import (
@@ -57,10 +58,10 @@ log = logging.getLogger(__name__)
 class SirenStack:
     """Networks of one shape on a device: their weights stay small integers, and become floats when evaluated."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         width, layers = arrays["shape"][0].tolist()
         self.shape = Shape(width, layers)
-        self.weights = torch.from_numpy(arrays["weights"]).to(device)
+        self.weights = Rows(arrays["weights"], device, share)
         self.steps = step_sizes(torch.from_numpy(arrays["steps"]).to(device))
 
     @torch.no_grad()
@@ -77,7 +78,7 @@ class SirenStack:
         for first in range(0, len(chosen), images):
             part = slice(first, first + images)
             some = chosen[part]
-            layers = split_layers(self.weights[some], self.shape.sizes)
+            layers = split_layers(self.weights.take(some), self.shape.sizes)
             layers = [layer * self.steps[some, index, None, None] for index, layer in enumerate(layers)]
             mine_x, mine_y = (t if len(t) == 1 else t[part] for t in (x, y))
             for top in range(0, rows, height):
@@ -149,9 +150,9 @@ class SirenFamily:
             "steps": np.array([network.steps for network in networks], dtype=np.uint8).reshape(len(networks), -1),
         }
 
-    def stack(self, arrays: Arrays, device: str) -> SirenStack:
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> SirenStack:
         """Put networks of one shape on a device."""
-        return SirenStack(arrays, device)
+        return SirenStack(arrays, device, share)
 
     def describe(self, network: SirenNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

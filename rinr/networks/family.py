@@ -52,13 +52,25 @@ class Stack(Protocol):
             ``[n, 3, rows, columns]``, not clamped.
         """
 
+    def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
+        """Values of some of the networks at single points, where no grid holds them.
+
+        Args:
+            chosen: ``[n]``, which networks.
+            points: ``[n, 2, count]``, x and y from -1 to 1; what lies beyond has no meaning, but is finite.
+
+        Returns:
+            ``[n, 3, count]``, not clamped.
+        """
+
 
 @runtime_checkable
 class InPlace(Protocol):
     """What a stack may offer besides: to render into memory that is there, where that is faster than to copy."""
 
-    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor) -> None:
-        """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network."""
+    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+        """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network, of any sizes: each at its own
+        ``x [columns]`` and ``y [rows]``, or all at one."""
 
 
 class Family(Protocol):

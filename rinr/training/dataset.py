@@ -56,7 +56,6 @@ class RinrDataset(IndexedPictures):
         size: ``(width, height)`` of the canvas in pixels.
         load_seconds: wall time of the entropy decoding, or of opening the cache.
         notes: what a reader has to know of the loading, such as that the cache could not be written.
-        resident_bytes: of weights on the device.
     """
 
     def __init__(
@@ -116,6 +115,11 @@ class RinrDataset(IndexedPictures):
         made = [Box(x, y, width, height, weights.names[label]) for (x, y, width, height), label in labelled]
         ends = np.bincount(weights.owners, minlength=len(self)).cumsum().tolist()
         return tuple(tuple(made[first:last]) for first, last in zip([0, *ends], ends, strict=False))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all frames' weights, as they lie on the device where the budget holds them."""
+        return self._weights.nbytes
 
     def groups(self) -> Places:
         """Frames of one size whose backgrounds are of one shape are decoded together."""

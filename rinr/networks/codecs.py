@@ -29,6 +29,7 @@ from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.frames import Pixels, resize
 from rinr.networks.coordinates import centres
 from rinr.networks.family import Arrays, OnWork
+from rinr.networks.rows import Rows
 from rinr.networks.settings import CodecSettings
 
 _LOBES = 3
@@ -118,9 +119,9 @@ class CodecFamily:
         stacked = np.stack([network.pixels for network in networks])
         return {"pictures": np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))}
 
-    def stack(self, arrays: Arrays, device: str) -> "CodecStack":
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> "CodecStack":
         """Put pictures of one size on a device."""
-        return CodecStack(arrays, device)
+        return CodecStack(arrays, device, share)
 
     def _encode(self, pixels: Pixels, quality: int) -> bytes:
         buffer = io.BytesIO()
@@ -168,13 +169,13 @@ CODECS = (JPEG, WEBP, AVIF)
 class CodecStack:
     """Decoded pictures of one size on a device, 8 bits a value."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
-        self.pictures = torch.from_numpy(arrays["pictures"]).to(device)  # [networks, 3, height, width]
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
+        self.pictures = Rows(arrays["pictures"], device, share)  # [networks, 3, height, width]
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`."""
-        pictures = self.pictures[chosen].to(torch.float32) / 255
+        pictures = self.pictures.take(chosen).to(torch.float32) / 255
         pictures = _resampled(pictures, x)  # along rows first and clamped in between, as Pillow does
         return _resampled(pictures.transpose(2, 3), y).transpose(2, 3)
 
@@ -183,7 +184,7 @@ class CodecStack:
         """See :class:`rinr.networks.family.Stack`. Pictures are first made smaller where points lie further apart than
         pixels, and then interpolated with cubics."""
         values = points.new_zeros(len(chosen), 3, points.shape[2])
-        for own, picture, at in zip(values, self.pictures[chosen], points, strict=True):
+        for own, picture, at in zip(values, self.pictures.take(chosen), points, strict=True):
             small = _spaced(picture[None].to(torch.float32) / 255, at)
             grid = at.T[None, None]
             found = functional.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=False)

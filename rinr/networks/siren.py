@@ -116,9 +116,9 @@ class SirenFamily:
             "steps": np.array([network.steps for network in networks], dtype=np.uint8).reshape(len(networks), -1),
         }
 
-    def stack(self, arrays: Arrays, device: str) -> SirenStack:
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> SirenStack:
         """Put networks of one shape on a device."""
-        return SirenStack(arrays, device)
+        return SirenStack(arrays, device, share)
 
     def describe(self, network: SirenNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rinr.codec.quantize import step_sizes
 from rinr.networks.family import Arrays
+from rinr.networks.rows import Rows
 from rinr.networks.sine_layers import split_layers
 from rinr.networks.siren_coding import OUTPUTS, Shape
 
@@ -23,10 +24,10 @@ _POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
 class SirenStack:
     """Networks of one shape on a device: their weights stay small integers, and become floats when evaluated."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         width, layers = arrays["shape"][0].tolist()
         self.shape = Shape(width, layers)
-        self.weights = torch.from_numpy(arrays["weights"]).to(device)
+        self.weights = Rows(arrays["weights"], device, share)
         self.steps = step_sizes(torch.from_numpy(arrays["steps"]).to(device))
 
     @torch.no_grad()
@@ -67,7 +68,7 @@ class SirenStack:
         return values
 
     def _layers(self, chosen: Tensor) -> list[Tensor]:
-        layers = split_layers(self.weights[chosen], self.shape.sizes)
+        layers = split_layers(self.weights.take(chosen), self.shape.sizes)
         return [layer * self.steps[chosen, index, None, None] for index, layer in enumerate(layers)]
 
     def _blocks(self, networks: int, points: int) -> list[slice]:

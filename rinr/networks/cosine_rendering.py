@@ -183,7 +183,7 @@ class CosineStack:
         for own, some_blocks, here in zip(index.split(some), blocks.split(some), inside.split(some), strict=True):
             across, down = x.values[own.flatten()], y.values[own.flatten()]
             products = torch.bmm(across.unflatten(0, own.shape), some_blocks.transpose(1, 2))
-            sums = (products.unflatten(2, (3, -1)) * down.unflatten(0, own.shape)[:, :, None]).sum(dim=3)
+            sums = products.unflatten(2, (3, -1)).mul_(down.unflatten(0, own.shape)[:, :, None]).sum(dim=3)
             values[:, own[here]] = sums[here].T
         return values
 

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 
 from device import job as job_module
+from device import learning, reference_trainer
+from device.errors import DeviceJobError, NothingToTrainError
 from device.home import HomeError
-from device.job import DeviceJobError, NothingToTrainError, run
+from device.job import run
+from device.own_pictures import Share
 from device.report import parse_report
 from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
-from rinr.training.detector import Detector
-from rinr.training.evaluate import Precision
+from rinr.training.detector import Detections, Detector
+from rinr.training.evaluate import Findings
 from rinr.training.train import Epoch, train
 from storage.shards.faults import Fault
 
@@ -27,11 +31,11 @@ def trainings(monkeypatch):
     """How often a detector was trained."""
     calls = []
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(arguments)
-        return train(*arguments)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(job_module, "train", counted)
+    monkeypatch.setattr(reference_trainer, "train", counted)
     return calls
 
 
@@ -62,7 +66,7 @@ def test_a_job_learns_from_what_was_delivered_and_says_so(bench, scenes):
     written = json.loads((bench.home / "report.json").read_text())
     assert written["own"]["after"]["map50"] == report.own.after.map50
     assert Image.open(io.BytesIO((bench.home / "curve.png").read_bytes())).size[0] > 600
-    learned = {"curve.png", "model.safetensors", "report.json"}
+    learned = {"curve.png", "detections.jpg", "model.safetensors", "report.html", "report.json"}
     assert {path.name for path in bench.home.iterdir()} == learned | {"acknowledgement", "keys", "lock", "received"}
 
 
@@ -138,7 +142,7 @@ def test_a_shard_that_the_fog_node_made_wrong_stops_no_other(bench, scenes):
 
 def test_a_shard_that_the_disk_damaged_is_wanted_once_more(bench, scenes):
     shards = [bench.deliver(scenes(n, n + 1)) for n in range(3)]
-    first = run(bench.job())
+    first = run(bench.job(start="scratch"))
     bench.fog.inbox.remove(one.name for one in shards)
     path = bench.home / "received" / f"{shards[1].name}.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -148,7 +152,7 @@ def test_a_shard_that_the_disk_damaged_is_wanted_once_more(bench, scenes):
     heard = bench.fog.heard()
     assert (heard.taken, heard.wanted) == (1, (2,))
     bench.fog.again(shards[1].name)
-    healed = run(bench.job())
+    healed = run(bench.job(start="scratch"))
     assert (healed.frames, healed.refused, healed.model_sha256) == (3, (), first.model_sha256)
     assert (bench.fog.heard().taken, bench.fog.heard().wanted) == (3, ())
 
@@ -157,11 +161,11 @@ def test_the_fog_node_hears_what_is_stored_and_then_what_was_learned(bench, scen
     bench.deliver(scenes(0, 2))
     heard = []
 
-    def train_noted(*arguments):
+    def train_noted(*arguments, **options):
         heard.append(bench.fog.heard())
-        return train(*arguments)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(job_module, "train", train_noted)
+    monkeypatch.setattr(reference_trainer, "train", train_noted)
     report = run(bench.job())
     (before,), after = heard, bench.fog.heard()
     assert (before.taken, before.report) == (1, None)
@@ -225,17 +229,15 @@ def test_many_own_pictures_are_sampled_evenly(bench, scenes, monkeypatch):
     own = scenes(20, 26)
     bench.capture(own)
     tested = []
-    dataset = job_module.JpegDataset
 
-    def recorded(frames, **options):
-        made = dataset(frames, **options)
-        tested.extend(made.image_ids)
-        return made
+    def recorded(plan, *others):
+        tested.extend(plan.own.held_out.image_ids)
+        return learning.learn(plan, *others)
 
-    monkeypatch.setattr(job_module, "JpegDataset", recorded)
-    report = run(bench.job(own_pictures=3))
+    monkeypatch.setattr(job_module, "learn", recorded)
+    report = run(bench.job(own=Share(held_out=1, tested=3)))
     assert tested == [image_id(own[index].data) for index in (0, 2, 4)]
-    assert report.notes == ("Tested on 3 of the device's 6 labelled pictures.",)
+    assert report.notes == ("Tested on 3 of the device's 6 labelled pictures that are held out.",)
 
 
 def test_nothing_to_train_on_is_a_clear_error(bench, scenes):
@@ -263,9 +265,9 @@ def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
         run(replace(job, device=elsewhere))
 
 
-@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0), ("epochs", 5_001)])
-def test_numbers_out_of_bounds_are_refused_by_name(bench, field, value):
-    with pytest.raises(ValueError, match=f"{field} is {value:,}, expected"):
+@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("margin", 2), ("epochs", 5_001), ("start", "x")])
+def test_settings_out_of_bounds_are_refused_by_name(bench, field, value):
+    with pytest.raises(ValueError, match=f"{field} is {value!r}, expected".replace("5001", "5,001")):
         bench.job(**{field: value})
 
 
@@ -274,22 +276,24 @@ class KilledError(BaseException):
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.usefixtures("undrawn")
 def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_same(bench, scenes, monkeypatch, before):
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0))
+    missed = Findings((nothing,), (torch.tensor([[0.0, 0.0, 8.0, 8.0]]),))
     for name, quick in {
-        "train": lambda *_: [Epoch(1.0, 0.0, 0.0)],
-        "evaluate": lambda *_: Precision(0.0, 0.0),
-        "draw_curve": lambda *_: b"a picture",
-    }.items():  # it is done some forty times, and what it learns is of no matter here
-        monkeypatch.setattr(job_module, name, quick)
+        "find": lambda *_: missed,
+    }.items():  # it is done some sixty times, and what it learns is of no matter here
+        monkeypatch.setattr(learning, name, quick)
+    monkeypatch.setattr(reference_trainer, "train", lambda *_, **__: [Epoch(1.0, 0.0, 0.0, 4)])
     shard = bench.deliver(scenes(0, 1))
     undisturbed = run(bench.job(epochs=1))
     said = bench.fog.heard()
     real = Path.replace
     named = set()
-    for kill_at in range(1, 50):
-        for name in ("received", "model.safetensors", "curve.png", "report.json", "acknowledgement"):
-            path = bench.home / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for kill_at in range(1, 80):
+        for path in bench.home.iterdir():
+            if path.name not in ("keys", "lock"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         (bench.folder / "outbox" / "acknowledgement").unlink()
         bench.fog.again(shard.name)
         calls = 0
@@ -320,5 +324,5 @@ def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_sa
         assert (heard.generation, heard.taken, heard.wanted) == (said.generation, said.taken, said.wanted)
         assert parse_report(heard.report) == report
         assert [path for path in bench.home.rglob("*.part") if "keys" not in path.parts] == []
-    learned = {"model.safetensors", "curve.png", "report.json"}
+    learned = {"job.json", "model.safetensors", "curve.png", "detections.jpg", "report.html", "report.json"}
     assert named >= {f"{shard.name}.parquet", f"{shard.name}.manifest", "acknowledgement", *learned}

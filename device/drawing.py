@@ -54,15 +54,16 @@ def _drawn(pictures: Pictures, findings: Findings, place: int) -> Image.Image:
     size = (_WIDTH, max(1, round(pixels.shape[0] * scale)))
     drawn = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(drawn)
-    font = ImageFont.load_default(size=15)
+    font = ImageFont.load_default(size=16)
     for box in findings.truths[place].tolist():
         _frame(pen, box, scale, _LABELLED)
     found = findings.found[place]
     for box, score in reversed(list(zip(found.boxes.tolist(), found.scores.tolist(), strict=True))):
         if score >= SHOWN_SCORE:
             _frame(pen, box, scale, _FOUND)
-            corner = (box[0] * scale + 3, max(box[1] * scale - 19, 0))
-            pen.text(corner, f"{score:.2f}", _FOUND, font, stroke_width=2, stroke_fill=_EDGE)
+            text, corner = f"{score:.2f}", (max(box[0] * scale, 0), max(box[1] * scale - 21, 0))
+            pen.rectangle((corner, (corner[0] + pen.textlength(text, font) + 6, corner[1] + 20)), fill=_FOUND)
+            pen.text((corner[0] + 3, corner[1] + 1), text, _EDGE, font)
     return drawn
 
 
@@ -70,9 +71,9 @@ def _frame(pen: ImageDraw.ImageDraw, box: Sequence[float], scale: float, color: 
     """A rectangle with an edge, which shows on any ground."""
     x0, y0, x1, y1 = (side * scale for side in box)
     around = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-    pen.rectangle(around, outline=_EDGE, width=4)
+    pen.rectangle(around, outline=_EDGE, width=5)
     pen.rectangle(
         (around[0] + 1, around[1] + 1, max(around[2] - 1, around[0] + 1), max(around[3] - 1, around[1] + 1)),
         outline=color,
-        width=2,
+        width=3,
     )

@@ -77,7 +77,7 @@ def _charts(report: DeviceReport) -> Iterator[str]:
     points = [(0, decided.before), *((e.epoch, e.precision) for e in report.examined if report.own)]
     points.append((len(report.losses), decided.after))
     yield line_chart(
-        f"precision on {'held-out own pictures' if report.own else 'received frames'}",
+        f"precision, {'own held out' if report.own else 'received'}",
         "epoch",
         [
             Line("mAP50", "first", [(float(epoch), one.map50) for epoch, one in points]),

@@ -149,7 +149,7 @@ def parse_report(data: bytes) -> DeviceReport:
         if not isinstance(fields, dict) or not names - _LATER <= set(fields) <= names:
             raise ValueError(f"expected an object with {', '.join(sorted(names))}")
         return DeviceReport(**{name: _READ[name](value) for name, value in fields.items()})
-    except (TypeError, KeyError, ValueError, RecursionError, OverflowError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError, OverflowError) as error:
         raise ValueError(f"not a device report of this version: {safe_spelling(repr(error))}") from None
 
 

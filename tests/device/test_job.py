@@ -12,11 +12,13 @@ from PIL import Image
 
 from device import job as job_module
 from device import learning, reference_trainer
+from device import report as report_module
 from device.errors import DeviceJobError, NothingToTrainError
 from device.home import HomeError
 from device.job import run
 from device.own_pictures import Share
 from device.report import parse_report
+from device.results import finished_report
 from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
@@ -280,10 +282,8 @@ class KilledError(BaseException):
 def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_same(bench, scenes, monkeypatch, before):
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0))
     missed = Findings((nothing,), (torch.tensor([[0.0, 0.0, 8.0, 8.0]]),))
-    for name, quick in {
-        "find": lambda *_: missed,
-    }.items():  # it is done some sixty times, and what it learns is of no matter here
-        monkeypatch.setattr(learning, name, quick)
+    # It is done some sixty times, and what it learns is of no matter here.
+    monkeypatch.setattr(learning, "find", lambda *_: missed)
     monkeypatch.setattr(reference_trainer, "train", lambda *_, **__: [Epoch(1.0, 0.0, 0.0, 4)])
     shard = bench.deliver(scenes(0, 1))
     undisturbed = run(bench.job(epochs=1))
@@ -326,3 +326,82 @@ def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_sa
         assert [path for path in bench.home.rglob("*.part") if "keys" not in path.parts] == []
     learned = {"job.json", "model.safetensors", "curve.png", "detections.jpg", "report.html", "report.json"}
     assert named >= {f"{shard.name}.parquet", f"{shard.name}.manifest", "acknowledgement", *learned}
+
+
+def test_own_pictures_are_trained_on_beside_what_was_received_and_tested_on_apart(bench, scenes, monkeypatch):
+    bench.deliver(scenes(0, 2))
+    own = [*scenes(20, 29), scenes(22, 23)[0]]  # the last is the same picture as one that is held out
+    bench.capture(own)
+    plans = []
+    monkeypatch.setattr(job_module, "learn", lambda plan, *others: plans.append(plan) or learning.learn(plan, *others))
+    report = run(bench.job(own=Share()))
+    (plan,) = plans
+    assert set(plan.own.held_out.image_ids) == {image_id(own[place].data) for place in (2, 7, 8)}
+    assert set(plan.own.training.image_ids) == {image_id(own[place].data) for place in (0, 1, 3, 4, 5, 6)}
+    assert (report.frames, report.own_frames, report.own.frames, report.own.objects) == (2, 6, 3, 3)
+    assert report.losses != run(bench.job(own=Share(held_out=1))).losses
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_training_starts_from_the_model_in_use_unless_it_is_told_not_to(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 22))
+    first = run(bench.job(epochs=4))
+    assert (first.started_from, first.compared) == (None, None)
+    bench.deliver(scenes(2, 3))
+    second = run(bench.job(epochs=4, margin=1))
+    assert second.started_from == first.model_sha256
+    assert second.losses[0] < first.losses[0]
+    assert (second.compared, second.own.before) == (first.own.after, first.own.after)
+    third = run(bench.job(epochs=4, margin=1, start="scratch"))
+    assert third.started_from is None
+    assert third.compared == second.own.after
+    assert third.losses[0] > second.losses[0]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("own", [True, False], ids=["own pictures", "received frames"])
+def test_a_model_that_is_worse_is_kept_and_not_used(bench, scenes, own):
+    bench.deliver(scenes(0, 3))
+    if own:
+        bench.capture(scenes(20, 24))
+    good = run(bench.job(epochs=30))
+    model = (bench.home / "model.safetensors").read_bytes()
+    worse = run(bench.job(epochs=1, start="scratch"))
+    assert not worse.promoted
+    assert ("held-out own pictures" if own else "received frames") in worse.verdict
+    assert "worse by more than 0.01" in worse.verdict
+    assert (bench.home / "model.safetensors").read_bytes() == model
+    candidate = (bench.home / "candidate.safetensors").read_bytes()
+    assert hashlib.sha256(candidate).hexdigest() == worse.model_sha256
+    assert worse.in_use_sha256 == good.model_sha256
+    assert run(bench.job(epochs=1, start="scratch")) == worse, "it was judged, and is not trained again"
+    better = run(bench.job(epochs=2, margin=1))
+    assert (better.promoted, better.started_from) == (True, good.model_sha256)
+    assert not (bench.home / "candidate.safetensors").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_model_of_another_architecture_is_set_aside_and_said(bench, scenes):
+    bench.deliver(scenes(0, 1))
+    bench.home.mkdir(exist_ok=True)
+    other = safetensors.torch.save({"weight": torch.zeros(1)}, {"architecture": "resnet-50"})
+    (bench.home / "model.safetensors").write_bytes(other)
+    report = run(bench.job(epochs=1))
+    assert "it is a model of 'resnet-50', expected 'rinr-detector-1'" in report.notes[-1]
+    assert (report.started_from, report.promoted) == (None, True)
+    assert (bench.home / "set-aside.safetensors").read_bytes() == other
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_of_an_earlier_version_is_read_and_its_model_started_from(bench, scenes):
+    bench.deliver(scenes(0, 1))
+    first = run(bench.job(epochs=1))
+    older = json.loads((bench.home / "report.json").read_text())
+    for name in report_module._LATER:
+        del older[name]
+    (bench.home / "report.json").write_text(json.dumps({**older, "key": "of then"}))
+    assert finished_report(bench.device) == replace(
+        parse_report(json.dumps({**older, "key": "of then"}).encode()), in_use_sha256=first.model_sha256
+    )
+    assert run(bench.job(epochs=1)).started_from == first.model_sha256

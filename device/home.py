@@ -4,6 +4,7 @@
 
     <home>/keys/              the keyring: whose shards are taken, and the device's own key
     <home>/received/          shards and their manifests
+    <home>/cache/             what entropy decoding the received frames left; may be deleted
     <home>/acknowledgement    what the fog node was told last
     <home>/model.safetensors          the model in use; beside it perhaps a candidate (device/models.py)
     <home>/curve.png, detections.jpg, report.html, report.json    the last job's results (device/results.py)
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from storage.fleet import Device
 
-RECEIVED, ACKNOWLEDGEMENT, LOCK = "received", "acknowledgement", "lock"
+RECEIVED, CACHE, ACKNOWLEDGEMENT, LOCK = "received", "cache", "acknowledgement", "lock"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

@@ -132,7 +132,7 @@ def learn(plan: Plan, key: str, beginning: Beginning, tell: Progress) -> Result:
     tell("testing", 0, 1)
     began = time.perf_counter()
     tests = _Tests(dataset, held_out, plan.settings.batch_size)
-    notes = [*own.notes, *beginning.notes, *learned.notes]
+    notes = [*own.notes, *dataset.notes, *beginning.notes, *learned.notes]
     load = _loader(trainer, learned, torch_device)
     after = tests.of(load, learned.weights, "the model that it made")
     before = tests.of(load, learned.begun_with, "the model that it began with") if learned.begun_with else None

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from device.errors import NothingToTrainError
-from device.home import Progress, unusable
+from device.home import CACHE, Progress, unusable
 from device.received import discard, look
 from device.receiving import ReceiveReport, after_reading
 from rinr.codec.bytestream import PayloadError
-from rinr.shard import ShardRow
+from rinr.shard import ShardRow, to_table
+from rinr.training.cache import keep_only
 from rinr.training.canvas import canvas_size
 from rinr.training.dataset import RinrDataset
 from storage.fleet import Device
@@ -65,7 +67,7 @@ def read_lesson(
         except OSError as error:
             raise unusable(device, error) from error
     try:
-        lesson = _lesson(longest_side, torch_device, shards)
+        lesson = _lesson(Path(device.home) / CACHE, longest_side, torch_device, shards)
     except PayloadError:  # one that was damaged before it was signed must not stop the others
         for manifest, rows in list(shards.items()):
             try:
@@ -73,22 +75,29 @@ def read_lesson(
             except PayloadError as error:
                 del shards[manifest]
                 refused.append(_refused(manifest, Fault.MALFORMED, str(error)))
-        lesson = _lesson(longest_side, torch_device, shards)
+        lesson = _lesson(Path(device.home) / CACHE, longest_side, torch_device, shards)
     found = after_reading(found, received, refused)
     if lesson is None:
         raise NothingToTrainError(_nothing(device, shards, found))
     return lesson, found
 
 
-def _lesson(longest_side: int, torch_device: str, shards: Mapping[Manifest, Sequence[ShardRow]]) -> Lesson | None:
+def _lesson(
+    cache: Path, longest_side: int, torch_device: str, shards: Mapping[Manifest, Sequence[ShardRow]]
+) -> Lesson | None:
     """``None`` where there is nothing to learn from."""
     # A corrected label makes a new row of the same image: the newest counts.
     newest = {row.image_id: row for rows in shards.values() for row in rows}
-    rows = tuple(newest[image_id] for image_id in sorted(newest))
+    used = [[row for row in rows if newest[row.image_id] is row] for rows in shards.values()]
+    rows = tuple(row for of_shard in used for row in of_shard)
     if not any(row.frame.boxes for row in rows):
         return None
     size = canvas_size([(row.frame.width, row.frame.height) for row in rows], longest_side)
-    return Lesson(tuple(shards), rows, RinrDataset(rows, size=size, device=torch_device))
+    # A table a shard, so that what was entropy decoded for an earlier job is not decoded again.
+    tables = [to_table(of_shard) for of_shard in used]
+    dataset = RinrDataset(tables, size=size, device=torch_device, cache=cache)
+    keep_only(cache, dataset.cache_files)
+    return Lesson(tuple(shards), rows, dataset)
 
 
 def _nothing(device: Device, shards: Mapping[Manifest, Sequence[ShardRow]], found: ReceiveReport) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -85,6 +86,15 @@ def put(folder: Path, key: str, weights: FrameWeights) -> Path:
             part.unlink()
         raise
     return path
+
+
+def keep_only(folder: Path, files: Sequence[Path]) -> None:
+    """Remove from a cache what is not among some of its files."""
+    kept = {file.name for file in files}
+    for path in folder.glob("weights-*"):
+        if path.name not in kept:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _tidy(folder: Path) -> None:

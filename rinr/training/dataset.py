@@ -33,8 +33,8 @@ class RinrDataset(IndexedPictures):
                 loss = detection_loss(detector(batch.images), [target["boxes"] for target in batch.targets])
 
     Args:
-        source: shard rows, an Arrow table or dataset with the columns of :data:`rinr.shard.SHARD`, or the path of such
-            a Parquet file or of a folder of them.
+        source: shard rows, an Arrow table, several or a dataset, with the columns of :data:`rinr.shard.SHARD`, or the
+            path of such a Parquet file or of a folder of them.
         size: ``(width, height)`` of the canvas in pixels, multiples of ``STRIDE``; by default what
             :func:`rinr.training.canvas.canvas_size` chooses for the frames.
         device: the torch device that holds the weights and decodes.
@@ -99,6 +99,11 @@ class RinrDataset(IndexedPictures):
 
     def __len__(self) -> int:
         return len(self._truth)
+
+    @property
+    def cache_files(self) -> tuple[Path, ...]:
+        """The files of the cache that are in use."""
+        return self._files or ()
 
     def image_id(self, place: int) -> str:
         """The SHA-256 of a frame's JPEG, in hexadecimal."""

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from rinr.shard import SHARD, ShardRow, check_columns, to_table
 
-Source: TypeAlias = Sequence[ShardRow] | pa.Table | ds.Dataset | str | Path
-"""Shard rows, an Arrow table or dataset with the columns of :data:`rinr.shard.SHARD`, or the path of a shard or of a
-folder of shards."""
+Source: TypeAlias = Sequence[ShardRow] | pa.Table | Sequence[pa.Table] | ds.Dataset | str | Path
+"""Shard rows, an Arrow table, several or a dataset, with the columns of :data:`rinr.shard.SHARD`, or the path of a
+shard or of a folder of shards."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Payloads:
 
 
 def payloads_of(source: Source) -> list[Payloads]:
-    """The payloads of a source, those of each file by themselves, files in the order of their names.
+    """The payloads of a source, those of each table or file by themselves, files in the order of their names.
 
     Raises:
         ValueError: no frames, a file that is no shard, a folder without shards, or a column that is missing, of another
@@ -50,7 +50,9 @@ def payloads_of(source: Source) -> list[Payloads]:
         missing = [name for name in SHARD.names if name not in source.schema.names]
         parts = [_of_table(source.to_table(columns=None if missing else SHARD.names), "")]
     else:
-        parts = [_of_table(to_table(source), "")]
+        tables = [each for each in source if isinstance(each, pa.Table)]
+        rows = [each for each in source if isinstance(each, ShardRow)]
+        parts = [_of_table(table, "") for table in (*tables, to_table(rows))]
     if not any(map(len, parts)):
         told = f": {source} has no rows" if isinstance(source, str | Path) else ": the source has no rows"
         raise ValueError(f"no encoded frames to train on{told}")

@@ -14,7 +14,7 @@ from device import job as job_module
 from device import learning, reference_trainer
 from device import report as report_module
 from device.errors import DeviceJobError, NothingToTrainError
-from device.home import HomeError
+from device.home import CACHE, HomeError
 from device.job import run
 from device.own_pictures import Share
 from device.report import parse_report
@@ -22,9 +22,11 @@ from device.results import finished_report
 from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
+from rinr.training import loading
 from rinr.training.detector import Detections, Detector
 from rinr.training.evaluate import Findings
 from rinr.training.train import Epoch, train
+from rinr.weights import entropy_decode
 from storage.shards.faults import Fault
 
 
@@ -69,7 +71,13 @@ def test_a_job_learns_from_what_was_delivered_and_says_so(bench, scenes):
     assert written["own"]["after"]["map50"] == report.own.after.map50
     assert Image.open(io.BytesIO((bench.home / "curve.png").read_bytes())).size[0] > 600
     learned = {"curve.png", "detections.jpg", "model.safetensors", "report.html", "report.json"}
-    assert {path.name for path in bench.home.iterdir()} == learned | {"acknowledgement", "keys", "lock", "received"}
+    assert {path.name for path in bench.home.iterdir()} == learned | {
+        "acknowledgement",
+        "cache",
+        "keys",
+        "lock",
+        "received",
+    }
 
 
 def test_a_job_done_before_is_not_done_again(bench, scenes, trainings):
@@ -185,6 +193,26 @@ def test_of_an_image_that_came_twice_the_newest_row_counts(bench, scenes):
     bench.deliver(scenes(0, 1))  # its label came later
     report = run(bench.job())
     assert (report.frames, report.objects) == (2, 1)
+
+
+def test_what_was_entropy_decoded_for_an_earlier_job_is_not_decoded_again(bench, scenes, monkeypatch):
+    bench.deliver(scenes(0, 4))
+    run(bench.job())
+    (first,) = (bench.home / CACHE).iterdir()
+    decoded = []
+
+    def counted(frames):
+        decoded.append(len(frames))
+        return entropy_decode(frames)
+
+    monkeypatch.setattr(loading, "entropy_decode", counted)
+    bench.deliver(scenes(4, 7))
+    run(bench.job())
+    assert decoded == [3]
+    assert first in set((bench.home / CACHE).iterdir())
+    bench.deliver(scenes(3, 4), labelled=False)
+    run(bench.job())
+    assert first not in set((bench.home / CACHE).iterdir())  # one of its frames is not used any more
 
 
 def test_without_own_labelled_pictures_precision_on_them_is_not_known(bench, scenes):

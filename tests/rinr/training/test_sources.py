@@ -26,6 +26,7 @@ def test_files_folders_tables_and_datasets_give_the_same_payloads(mixed, table, 
         "rows": mixed[:5],
         "table": table,
         "more columns": extended,
+        "tables": [table[:2], table[2:]],
         "file": tmp_path / "shard.parquet",
         "text": str(tmp_path / "shard.parquet"),
         "folder": folder,
@@ -34,7 +35,7 @@ def test_files_folders_tables_and_datasets_give_the_same_payloads(mixed, table, 
     }
     for name, source in sources.items():
         parts = payloads_of(source)
-        assert len(parts) == (2 if name == "folder" else 1), name
+        assert len(parts) == (2 if name in ("folder", "tables") else 1), name
         assert [p for part in parts for p in part.frames.to_pylist()] == table["payload"].to_pylist(), name
         assert [i for part in parts for i in part.image_ids.to_pylist()] == table["image_id"].to_pylist(), name
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from rinr.frames import Pixels
 from rinr.networks.coordinates import Axis, Covered, Window, covered
 from rinr.overlay import Part, Placed, add_box_by_box, add_by_index, parts_of
 from rinr.stacks import Stacks
+from rinr.threads import each_in_a_thread
 from rinr.turned import box_outlines, frame_points
 from rinr.weights import FrameWeights, entropy_decode
 
@@ -34,6 +36,7 @@ _FLOATS_A_POINT = 4  # of a turned view, which holds both coordinates of each pi
 _FLAT = 1e-12  # the determinant of a view that shows nothing
 
 _Render = Callable[[Tensor, Tensor, Tensor], Tensor]
+_Split = TypeVar("_Split")
 
 
 def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
@@ -88,7 +91,8 @@ class LoadedFrames:
         self._objects = Stacks(weights.objects, device, share)
         self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
         self._owners = torch.from_numpy(weights.owners).to(device, torch.long)
-        firsts = np.searchsorted(weights.owners, np.arange(len(weights) + 1))
+        # One more frame than there are stands for those that are shown without their objects.
+        firsts = np.searchsorted(weights.owners, np.arange(len(weights) + 2))
         self._first_object = torch.from_numpy(firsts).to(device)
         self._frame_sizes = torch.from_numpy(weights.sizes).to(device, torch.float64)
         self._pasted = torch.from_numpy(weights.pasted).to(device)
@@ -124,6 +128,7 @@ class LoadedFrames:
         height: int,
         *,
         fill: float = 0.5,
+        bare: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
         """Pictures of some of the frames, each with a view of its own: cropped, mirrored, scaled, moved or turned,
@@ -143,6 +148,7 @@ class LoadedFrames:
             width: of the pictures, in pixels.
             height: likewise.
             fill: what stands where a picture shows what lies outside the frame, 0 to 1.
+            bare: ``[n]`` bool, on the CPU: which pictures show the background alone, without objects' networks.
             out: where to write them, as for :meth:`render`.
 
         Returns:
@@ -153,12 +159,12 @@ class LoadedFrames:
         """
         views = self._checked(views, len(indices))
         if bool(views[:, 0, 1].any()) or bool(views[:, 1, 0].any()):
-            return self._turned(indices, views.to(self.device), (width, height), fill, out)
+            return self._turned(indices, views.to(self.device), (width, height), fill, bare, out)
         if bool((views == views[:1]).all()):
             views = views[:1]  # what depends on the view alone is worked out once
         views = views.to(self.device)
         across, down = (Axis(views[:, side, 2], views[:, side, side], (width, height)[side]) for side in (0, 1))
-        return self._upright(indices, across, down, fill, out)
+        return self._upright(indices, across, down, fill, out, bare)
 
     def render_backgrounds(self, chosen: Tensor, width: int, height: int, crop: Window = WHOLE) -> Tensor:
         """Backgrounds alone and not clamped, as residuals are taken from them: ``[n, 3, height, width]``."""
@@ -184,30 +190,51 @@ class LoadedFrames:
 
     @torch.no_grad()
     def _upright(
-        self, indices: Sequence[int], across: Axis, down: Axis, fill: float | None, out: Tensor | None
+        self,
+        indices: Sequence[int],
+        across: Axis,
+        down: Axis,
+        fill: float | None,
+        out: Tensor | None,
+        bare: Tensor | None = None,
     ) -> Tensor:
         chosen, pictures = self._begun(indices, (across.size, down.size), out)
-        some = self._some(across.size * down.size)
-        parts = chosen.split(some)
+        some = self._some(len(chosen), across.size * down.size)
+        parts, owners = chosen.split(some), self._owners_of_objects(chosen, bare).split(some)
         axes = across.split(some, len(parts)), down.split(some, len(parts))
-        for mine, part, x, y in zip(parts, pictures.split(some), *axes, strict=True):
+
+        def make(split: tuple[Tensor, Tensor, Tensor, Axis, Axis]) -> None:
+            mine, having, part, x, y = split
             self._render_backgrounds(part, mine, x, y, fill)
-            self._add_objects(part, mine, x, y)
+            self._add_objects(part, having, x, y)
             part.clamp_(0, 1)
+
+        self._make_each(make, [*zip(parts, owners, pictures.split(some), *axes, strict=True)])
         return pictures if out is None or pictures is out else out.copy_(pictures)
 
     @torch.no_grad()
     def _turned(
-        self, indices: Sequence[int], views: Tensor, size: tuple[int, int], fill: float, out: Tensor | None
+        self,
+        indices: Sequence[int],
+        views: Tensor,
+        size: tuple[int, int],
+        fill: float,
+        bare: Tensor | None,
+        out: Tensor | None,
     ) -> Tensor:
         chosen, pictures = self._begun(indices, size, out, by_index=True)
-        some = self._some(_FLOATS_A_POINT * size[0] * size[1])
-        for mine, part, view in zip(chosen.split(some), pictures.split(some), views.split(some), strict=True):
+        some = self._some(len(chosen), _FLOATS_A_POINT * size[0] * size[1])
+        split = (each.split(some) for each in (chosen, self._owners_of_objects(chosen, bare), pictures, views))
+
+        def make(split: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+            mine, having, part, view = split
             points, inside = frame_points(view, *size)
             part.copy_(self._backgrounds.render_points(mine, points).view_as(part))
             part.masked_fill_(~inside[:, None], fill)
-            self._add_turned_objects(part, mine, view)
+            self._add_turned_objects(part, having, view)
             part.clamp_(0, 1)
+
+        self._make_each(make, [*zip(*split, strict=True)])
         return pictures if out is None or pictures is out else out.copy_(pictures)
 
     def _begun(
@@ -219,8 +246,17 @@ class LoadedFrames:
             return chosen, out
         return chosen, torch.empty(len(chosen), 3, size[1], size[0], device=self.device)
 
-    def _some(self, pixels: int) -> int:
-        return max(_FRAME_PIXELS[torch.device(self.device).type] // pixels, 1)
+    def _some(self, count: int, pixels: int) -> int:
+        """How many of ``count`` pictures are made at once."""
+        most = max(_FRAME_PIXELS[torch.device(self.device).type] // pixels, 1)
+        return min(most, -(-count // torch.get_num_threads())) if self._on_cpu and count else most
+
+    def _make_each(self, make: Callable[[_Split], None], splits: Sequence[_Split]) -> None:
+        if self._on_cpu:
+            each_in_a_thread(make, splits)
+        else:
+            for split in splits:
+                make(split)
 
     @property
     def _on_cpu(self) -> bool:
@@ -295,6 +331,10 @@ class LoadedFrames:
                 for outline in box_outlines(boxes, views[slots], width, height)
             ],
         )
+
+    def _owners_of_objects(self, chosen: Tensor, bare: Tensor | None) -> Tensor:
+        """The frames whose objects are shown; in place of a bare one that which has none."""
+        return chosen if bare is None else torch.where(bare.to(chosen.device), len(self), chosen)
 
     def _objects_of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Every object of every chosen frame, and its picture; a frame that was chosen twice has its objects twice."""

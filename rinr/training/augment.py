@@ -22,8 +22,15 @@ KEPT_SHARE = 0.4
 
 Floats = npt.NDArray[np.float64]
 
-_LIMITS = {"mirror": (0.0, 1.0), "zoom": (1.0, 4.0), "move": (0.0, 1.0), "turn": (0.0, 45.0), "light": (0.0, 1.0)}
-_DRAWN = 10  # numbers a picture
+_LIMITS = {
+    "mirror": (0.0, 1.0),
+    "zoom": (1.0, 4.0),
+    "move": (0.0, 1.0),
+    "turn": (0.0, 45.0),
+    "light": (0.0, 1.0),
+    "bare": (0.0, 1.0),
+}
+_DRAWN = 11  # numbers a picture
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,13 @@ class Looks:
         maps: ``[pictures, 2, 3]``: ``maps @ (x, y, 1)`` is where a point of the plain canvas is shown, both in pixels.
         contrast: ``[pictures, 3]``, factors of each colour's distance from grey.
         brightness: ``[pictures]``, what is added to all colours after that.
+        bare: ``[pictures]`` bool, which decoded frames are shown without their objects' networks.
     """
 
     maps: Floats
     contrast: Floats
     brightness: Floats
+    bare: npt.NDArray[np.bool_]
 
     def light(self, images: Tensor) -> Tensor:
         """Change ``[pictures, 3, height, width]`` in 0..1 in place to the light drawn, and return them."""
@@ -58,6 +67,9 @@ class Augmentation:
         turn: a picture is turned by at most so many degrees, either way. Turned frames are decoded point by point,
             which takes longer (docs/training.md says how long), so this is 0 by default.
         light: contrast, brightness and each colour's strength vary by at most this share.
+        bare: the share of decoded frames that show the background alone. In frames whose objects alone are sharp,
+            sharpness gives an object away, and a detector that learns that finds less in pictures that are sharp
+            throughout.
 
     Raises:
         ValueError: a bound that makes no sense; the message names it.
@@ -68,6 +80,7 @@ class Augmentation:
     move: float = 0.2
     turn: float = 0.0
     light: float = 0.2
+    bare: float = 0.5
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -92,7 +105,12 @@ class Augmentation:
         move = around[:, 2:4] * self.move * canvas
         angle = np.radians(around[:, 4] * self.turn)
         contrast = (1 + around[:, 5:8] * self.light / 2) * (1 + around[:, 8:9] * self.light)
-        return Looks(_maps(mirror * zoom, zoom, angle, move, canvas), contrast, around[:, 9] * self.light)
+        return Looks(
+            _maps(mirror * zoom, zoom, angle, move, canvas),
+            contrast,
+            around[:, 9] * self.light,
+            drawn[:, 10] < self.bare,
+        )
 
 
 USUAL = Augmentation()

@@ -139,7 +139,8 @@ class RinrDataset(IndexedPictures):
         looks = self.augmentation.draw(places, self.size, seed=seed, epoch=epoch) if augment else None
         maps = looks.maps if looks else None
         through = views(plain(len(places)) if maps is None else maps, self._truth.fitted[list(places)], self.size)
-        images = self._loaded.look(places, through, *self.size, fill=GREY)
+        bare = torch.from_numpy(looks.bare) if looks else None
+        images = self._loaded.look(places, through, *self.size, fill=GREY, bare=bare)
         return Batch(looks.light(images) if looks else images, self._truth.targets(places, self.device, maps))
 
     def _load(self) -> LoadedFrames:

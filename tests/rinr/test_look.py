@@ -1,5 +1,7 @@
 """Views: what a picture shows where, against evaluations of single points in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -190,3 +192,17 @@ def test_sine_backgrounds_alone_are_evaluated_at_fewer_points_and_only_where_ask
             assert float((found[index] - expected[index]).abs().mean()) < 2e-3
     view = torch.tensor([TURNED["turned"]])
     assert torch.equal(fewer.look([3], view, 64, 48), full.look([3], view, 64, 48))
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("view", [UPRIGHT["beyond the frame"], TURNED["turned"]])
+def test_a_bare_picture_is_that_of_the_frame_without_its_objects(view):
+    indices = [0, 2, 1, 0]
+    views = torch.tensor([view] * 4).float()
+    looked = load(FRAMES).look(indices, views, 33, 47, bare=torch.tensor([True, True, False, False]))
+    with_objects = load(FRAMES).look(indices, views, 33, 47)
+    without = [replace(one, boxes=(), objects=b"") for one in FRAMES]
+    backgrounds = load(without).look(indices, views, 33, 47)
+    assert torch.allclose(looked[:2], backgrounds[:2], atol=1e-6)
+    assert torch.allclose(looked[2:], with_objects[2:], atol=1e-6)
+    assert not torch.allclose(backgrounds, with_objects, atol=1e-2)

@@ -117,11 +117,14 @@ def test_boxes_are_clipped_and_dropped_once_too_little_is_left():
 
 def test_what_a_picture_gets_depends_on_seed_epoch_and_place_alone():
     def same(a: Looks, b: Looks) -> bool:
-        return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("maps", "contrast", "brightness"))
+        return all(
+            np.array_equal(getattr(a, name), getattr(b, name)) for name in ("maps", "contrast", "brightness", "bare")
+        )
 
     together = USUAL.draw([4, 7, 2], CANVAS, seed=1, epoch=3)
     alone = USUAL.draw([7], CANVAS, seed=1, epoch=3)
-    assert same(Looks(together.maps[1:2], together.contrast[1:2], together.brightness[1:2]), alone)
+    one = Looks(together.maps[1:2], together.contrast[1:2], together.brightness[1:2], together.bare[1:2])
+    assert same(one, alone)
     for other in ({"seed": 2, "epoch": 3}, {"seed": 1, "epoch": 4}):
         assert not same(alone, USUAL.draw([7], CANVAS, **other))
     assert not np.array_equal(together.maps[0], together.maps[1])
@@ -134,3 +137,9 @@ def test_what_a_picture_gets_depends_on_seed_epoch_and_place_alone():
 def test_bounds_that_make_no_sense_are_refused_by_name(bound, value, limits):
     with pytest.raises(ValueError, match=f"augmentation {bound} is .*, expected {limits}"):
         Augmentation(**{bound: value})
+
+
+def test_about_the_share_asked_for_is_shown_bare():
+    for share in (0.0, 0.3, 1.0):
+        looks = Augmentation(bare=share).draw(range(400), CANVAS, seed=5, epoch=1)
+        assert abs(looks.bare.mean() - share) < 0.08

@@ -6,7 +6,7 @@ import torch
 from rinr.boxes import Annotation
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import EncodedFrame
-from rinr.decoder import decode
+from rinr.decoder import decode, decode_background
 from rinr.frames import Frame
 from rinr.shard import ShardRow, to_table
 from rinr.training.augment import Augmentation
@@ -226,3 +226,14 @@ def test_progress_is_told_frame_by_frame(mixed, tmp_path):
         told: list[int] = []
         RinrDataset(mixed, size=(64, 48), cache=tmp_path, on_frames=lambda done, _, to=told: to.append(done))
         assert told[-1] == len(mixed)
+
+
+def test_a_bare_frame_shows_its_background_and_keeps_its_boxes(encoded):
+    rows = encoded([frame(0, (Annotation(8, 16, 24, 20, "cat"),))])
+    still = {"mirror": 0, "zoom": 1, "move": 0, "light": 0}
+    (bare,) = RinrDataset(rows, augmentation=Augmentation(**still, bare=1)).batches(1, seed=0, augment=True)
+    (whole,) = RinrDataset(rows, augmentation=Augmentation(**still, bare=0)).batches(1, seed=0, augment=True)
+    ground = torch.from_numpy(decode_background(rows[0].frame)).permute(2, 0, 1) / 255
+    assert (bare.images[0] - ground).abs().max() <= 0.51 / 255
+    assert (whole.images[0] - ground).abs().max() > 0.05
+    assert torch.equal(bare.targets[0]["boxes"], whole.targets[0]["boxes"])

@@ -27,8 +27,12 @@ def each_in_a_thread(work: Callable[[Part], None], parts: Sequence[Part]) -> Non
         for part in parts:
             work(part)
         return
-    # What one raises is raised here.
-    list(_pool(threads).map(torch.no_grad()(work), parts))
+
+    def without_gradients(part: Part) -> None:
+        with torch.no_grad():  # which a thread does not take over from the one that asks
+            work(part)
+
+    list(_pool(threads).map(without_gradients, parts))  # what one raises is raised here
 
 
 @lru_cache

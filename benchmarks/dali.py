@@ -66,8 +66,7 @@ def from_dali(files: Sequence[Path], targets: Sequence[Target], batch_size: int,
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.pytorch import DALIGenericIterator
 
-    # A class of its own, as the decorator makes untyped functions that mypy cannot follow.
-    @pipeline_def(batch_size=batch_size, num_threads=_THREADS, device_id=device.index or 0)  # type: ignore[misc]
+    @pipeline_def(batch_size=batch_size, num_threads=_THREADS, device_id=device.index or 0)
     def pipeline() -> Any:
         streams, places = fn.readers.file(
             files=[str(file) for file in files], labels=list(range(len(files))), random_shuffle=True, name="files"

@@ -7,16 +7,18 @@ captured JPEGs where only smaller pictures are at hand, and the frame payloads o
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 
 from PIL import Image
 
+from rinr.boxes import Annotation
 from rinr.codec.frame import pack_frame, unpack_frame
 from rinr.encoder import encode
 from rinr.folders import LabelledFolder, spread
 from rinr.frames import Frame, resize, working_frame
+from rinr.labels import image_id
 from rinr.pool import EncoderPool, cores
 from rinr.presets import encoding_id, find_preset
 from rinr.shard import ShardRow
@@ -56,18 +58,17 @@ def find_pictures(folders: Sequence[LabelledFolder], count: int, cache: Path) ->
     Raises:
         SystemExit: the folders hold no labelled picture.
     """
-    of_folders = [(folder, [file for file in folder.files if _size(file) == SOURCE]) for folder in folders]
+    labelled = [(folder, [f for f in folder.files if _labelled(folder, f)]) for folder in folders]
+    of_folders = [(folder, [file for file in files if _size(file) == SOURCE]) for folder, files in labelled]
     found = [(folder, files) for folder, files in of_folders if files]
     enlarge = not found
-    chosen = found or [(folder, list(folder.files)) for folder in folders if folder.files]
+    chosen = found or [(folder, files) for folder, files in labelled if files]
     if not chosen:
         raise SystemExit("no labelled JPEG was found: give folders with an annotations.json, or set RINR_DATA")
     each = -(-count // len(chosen))
     taken = [(folder, file) for folder, files in chosen for file in spread(files, each)]
-    return [
-        _picture(_enlarged(folder, file, cache) if enlarge else file, folder.frame(file), cache)
-        for folder, file in spread(taken, count)
-    ]
+    make = _enlarged if enlarge else _as_captured
+    return [make(folder, file, cache) for folder, file in spread(taken, count)]
 
 
 def repeated(items: Sequence[Picture], count: int) -> list[Picture]:
@@ -96,24 +97,34 @@ def encoded(pictures: Sequence[Picture], preset_name: str, cache: Path) -> list[
     ]
 
 
-def _picture(captured: Path, frame: Frame, cache: Path) -> Picture:
-    shrunk = cache / f"{frame.image_id[:16]}-{SIZE[0]}x{SIZE[1]}-q{SHRUNK_QUALITY}.jpg"
-    if not shrunk.exists():
-        _write(shrunk, _jpeg(Image.fromarray(resize(frame.pixels, SIZE)), SHRUNK_QUALITY))
-    return Picture(captured, shrunk, frame)
+def _as_captured(folder: LabelledFolder, file: Path, cache: Path) -> Picture:
+    frame = folder.frame(file)
+    return Picture(file, _shrunk(frame, cache), frame)
 
 
-def _enlarged(folder: LabelledFolder, file: Path, cache: Path) -> Path:
-    """A picture cut to the captured size's shape from its top, and enlarged to it."""
-    data = file.read_bytes()
-    target = cache / f"{working_frame(data).image_id[:16]}-{SOURCE[0]}x{SOURCE[1]}.jpg"
+def _enlarged(folder: LabelledFolder, file: Path, cache: Path) -> Picture:
+    """A picture stretched to the captured size, boxes along with it."""
+    image = Image.open(file).convert("RGB")
+    target = cache / f"{image_id(file.read_bytes())[:16]}-{SOURCE[0]}x{SOURCE[1]}.jpg"
     if not target.exists():
-        image = Image.open(io.BytesIO(data)).convert("RGB")
-        rows = min(image.width * SOURCE[1] // SOURCE[0], image.height)
-        _write(
-            target, _jpeg(image.resize(SOURCE, Image.Resampling.LANCZOS, (0, 0, image.width, rows)), _ENLARGED_QUALITY)
-        )
+        _write(target, _jpeg(image.resize(SOURCE, Image.Resampling.LANCZOS), _ENLARGED_QUALITY))
+    across, down = SOURCE[0] / image.width, SOURCE[1] / image.height
+    labels = folder.labels[file.relative_to(folder.path).as_posix()]
+    boxes = [Annotation(b.x * across, b.y * down, b.width * across, b.height * down, b.label) for b in labels.boxes]
+    frame = working_frame(target.read_bytes(), replace(labels, size=SOURCE, boxes=tuple(boxes)))
+    return Picture(target, _shrunk(frame, cache), frame)
+
+
+def _shrunk(frame: Frame, cache: Path) -> Path:
+    target = cache / f"{frame.image_id[:16]}-{SIZE[0]}x{SIZE[1]}-q{SHRUNK_QUALITY}.jpg"
+    if not target.exists():
+        _write(target, _jpeg(Image.fromarray(resize(frame.pixels, SIZE)), SHRUNK_QUALITY))
     return target
+
+
+def _labelled(folder: LabelledFolder, file: Path) -> bool:
+    labels = folder.labels.get(file.relative_to(folder.path).as_posix())
+    return labels is not None and bool(labels.boxes)
 
 
 def _size(file: Path) -> tuple[int, int]:

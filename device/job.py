@@ -41,9 +41,11 @@ from rinr.codec.bytestream import PayloadError
 from rinr.folders import spread
 from rinr.frames import Frame, ImageError, check_jpeg, working_frame
 from rinr.shard import ShardRow
-from rinr.training.dataset import JpegDataset, RinrDataset, canvas_size
+from rinr.training.canvas import canvas_size
+from rinr.training.dataset import RinrDataset
 from rinr.training.detector import new_detector
 from rinr.training.evaluate import Precision, evaluate
+from rinr.training.jpegs import JpegDataset
 from rinr.training.train import TrainingSettings, train
 from rinr.version import __version__
 from storage.credentials import Secrets, environment

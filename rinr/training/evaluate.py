@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from rinr.training.dataset import Batch
 from rinr.training.detector import OBJECT, Detections, Detector, detect
+from rinr.training.pictures import Batch
 
 
 @dataclass(frozen=True)

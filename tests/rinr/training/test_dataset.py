@@ -8,7 +8,9 @@ from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import decode
 from rinr.shard import ShardRow, to_table
-from rinr.training.dataset import GREY, JpegDataset, RinrDataset, canvas_size, fit
+from rinr.training.canvas import GREY, canvas_size, fit
+from rinr.training.dataset import RinrDataset
+from rinr.training.jpegs import JpegDataset
 from tests.conftest import frame
 
 

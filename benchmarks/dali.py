@@ -19,7 +19,8 @@ from benchmarks import jpeg_loaders
 from benchmarks.frames import find_folders
 from benchmarks.jpeg_loaders import Loader
 from benchmarks.speed_frames import SIZE, find_pictures, repeated
-from rinr.training.dataset import Batch, Target
+from rinr.training.pictures import Batch
+from rinr.training.truth import Truth
 
 _THREADS = 4
 
@@ -36,8 +37,8 @@ def main() -> None:
         print(f"DALI: not measured, {why}.")
         return
     pictures = repeated(find_pictures(find_folders(options.folders), 12, options.cache), 4 * options.batch)
-    targets = jpeg_loaders.targets_of(pictures, device)
-    loader = from_dali([picture.captured for picture in pictures], targets, options.batch, device)
+    truth = jpeg_loaders.truth_of_pictures(pictures)
+    loader = from_dali([picture.captured for picture in pictures], truth, options.batch, device)
     batches = loader(options.batches + 10, False)
     for _ in range(10):
         next(batches)
@@ -58,7 +59,7 @@ def why_not(device: torch.device) -> str | None:
         return "nvidia-dali is not installed"
 
 
-def from_dali(files: Sequence[Path], targets: Sequence[Target], batch_size: int, device: torch.device) -> Loader:
+def from_dali(files: Sequence[Path], truth: Truth, batch_size: int, device: torch.device) -> Loader:
     """A pipeline that keeps two batches ready: bytes read by threads, Huffman codes and pixels decoded by nvJPEG.
 
     Labels of the file reader carry each picture's place, so that its boxes are found again.
@@ -80,10 +81,10 @@ def from_dali(files: Sequence[Path], targets: Sequence[Target], batch_size: int,
 
     def batches(number: int, augment: bool) -> Iterator[Batch]:
         source = DALIGenericIterator([pipeline()], ["images", "places"], size=-1)
-        chance = torch.Generator().manual_seed(0)
-        for _, (out,) in zip(range(number), source, strict=False):
-            chosen = [targets[place] for place in out["places"].flatten().tolist()]
-            yield jpeg_loaders.finished(out["images"], chosen, chance if augment else None)
+        for number_of_batch, (out,) in zip(range(number), source, strict=False):
+            places = out["places"].flatten().tolist()
+            epoch = number_of_batch * batch_size // len(files)
+            yield jpeg_loaders.finished(out["images"], places, truth, epoch if augment else None)
 
     return batches
 

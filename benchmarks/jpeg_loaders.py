@@ -4,16 +4,17 @@ Every one ends in the same batches as ours, float32 ``[batch, 3, height, width]`
 them. What each does on the way:
 
 - Captured pictures have just twice the sides of a training frame, so nothing is letterboxed, and no side pays for it.
-- A file is read anew for every picture, from the page cache; targets are made once and only picked.
+- A file is read anew for every picture, from the page cache; targets come from the same arrays as ours.
 - What a ``DataLoader``'s workers hand over is 8-bit, a quarter of the bytes of floats; it is made float on the
   accelerator. On a GPU it goes through pinned memory.
-- Augmentation is :func:`rinr.training.augment.augmented` on the accelerator, for every side.
+- Order and augmentation are those of :class:`rinr.training.dataset.RinrDataset` under the same seed: every side gives
+  the same pictures in the same order, shown in the same way. Pixels are moved by ``grid_sample`` and lit on the
+  accelerator.
 """
 
 import importlib.util
 import io
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.speed_frames import SIZE, Picture
 from rinr.frames import Pixels
-from rinr.training.augment import augmented
-from rinr.training.dataset import Batch, Target
+from rinr.training.augment import Augmentation, views
+from rinr.training.canvas import GREY
+from rinr.training.order import batches_of, pass_order
+from rinr.training.pictures import Batch
+from rinr.training.resampling import look_at
+from rinr.training.truth import Truth, truth_of
 
 Decoder = Callable[[bytes], Pixels]
 """A JPEG's bytes to a training frame ``[height, width, 3]``."""
@@ -81,8 +86,8 @@ def why_no_nvjpeg(device: torch.device) -> str | None:
     return None if importlib.util.find_spec("torchvision") else "torchvision is not installed"
 
 
-class JpegFiles(Dataset[tuple[int, Tensor]]):
-    """Files as 8-bit ``[height, width, 3]`` beside their places, decoded one by one where they are asked for."""
+class JpegFiles(Dataset[Tensor]):
+    """Files as 8-bit ``[height, width, 3]``, decoded one by one where they are asked for."""
 
     def __init__(self, files: Sequence[Path], decode: Decoder) -> None:
         self.files = tuple(files)
@@ -91,14 +96,14 @@ class JpegFiles(Dataset[tuple[int, Tensor]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor]:
-        return index, torch.from_numpy(self.decode(self.files[index].read_bytes()).copy())
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(self.decode(self.files[index].read_bytes()).copy())
 
 
 def from_files(
     files: Sequence[Path],
     decode: Decoder,
-    targets: Sequence[Target],
+    truth: Truth,
     batch_size: int,
     workers: int,
     device: torch.device,
@@ -106,61 +111,55 @@ def from_files(
     """JPEGs decoded by a ``DataLoader`` with so many worker processes, or in this one."""
 
     def batches(number: int, augment: bool) -> Iterator[Batch]:
+        wanted = orders(len(files), batch_size, number)
         loader = DataLoader(
             JpegFiles(files, decode),
-            batch_sampler=orders(len(files), batch_size, number),
+            batch_sampler=[places for _, places in wanted],
             num_workers=workers,
             prefetch_factor=PREFETCHED if workers else None,
             pin_memory=device.type == "cuda",
         )
-        chance = torch.Generator().manual_seed(0)
-        for places, pixels in loader:
-            images = as_floats(pixels.to(device, non_blocking=True))
-            yield finished(images, [targets[place] for place in places.tolist()], chance if augment else None)
+        for (epoch, places), pixels in zip(wanted, loader, strict=True):
+            yield finished(as_floats(pixels.to(device, non_blocking=True)), places, truth, epoch if augment else None)
 
     return batches
 
 
-def from_memory(
-    files: Sequence[Path], decode: Decoder, targets: Sequence[Target], batch_size: int, device: torch.device
-) -> Loader:
+def from_memory(files: Sequence[Path], decode: Decoder, truth: Truth, batch_size: int, device: torch.device) -> Loader:
     """Decoded frames that are kept, 8 bits a colour, in the host's memory."""
     kept = torch.stack([torch.from_numpy(decode(file.read_bytes()).copy()) for file in files])
     if device.type == "cuda":
         kept = kept.pin_memory()
 
     def batches(number: int, augment: bool) -> Iterator[Batch]:
-        chance = torch.Generator().manual_seed(0)
-        for places in orders(len(files), batch_size, number):
+        for epoch, places in orders(len(files), batch_size, number):
             images = as_floats(kept[places].to(device, non_blocking=True))
-            yield finished(images, [targets[place] for place in places], chance if augment else None)
+            yield finished(images, places, truth, epoch if augment else None)
 
     return batches
 
 
-def from_nvjpeg(files: Sequence[Path], targets: Sequence[Target], batch_size: int, device: torch.device) -> Loader:
+def from_nvjpeg(files: Sequence[Path], truth: Truth, batch_size: int, device: torch.device) -> Loader:
     """Captured JPEGs decoded and resized on the GPU, a batch at once."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
     def batches(number: int, augment: bool) -> Iterator[Batch]:
-        chance = torch.Generator().manual_seed(0)
-        for places in orders(len(files), batch_size, number):
+        for epoch, places in orders(len(files), batch_size, number):
             streams = [torch.from_numpy(np.fromfile(files[place], dtype=np.uint8)) for place in places]
             decoded = torch.stack(decode_jpeg(streams, mode=ImageReadMode.RGB, device=device))
             images = functional.interpolate(decoded.float(), SIZE[::-1], mode="area").div_(255)
-            yield finished(images, [targets[place] for place in places], chance if augment else None)
+            yield finished(images, places, truth, epoch if augment else None)
 
     return batches
 
 
-def orders(pictures: int, batch_size: int, number: int) -> list[list[int]]:
-    """So many batches of places, pass after pass in another order."""
-    places: list[int] = []
-    for epoch in count():
-        if len(places) >= number * batch_size:
-            break
-        places += torch.randperm(pictures, generator=torch.Generator().manual_seed(epoch)).tolist()
-    return [places[start : start + batch_size] for start in range(0, number * batch_size, batch_size)]
+def orders(pictures: int, batch_size: int, number: int) -> list[tuple[int, list[int]]]:
+    """So many batches: the pass, and the places of their pictures, as our own dataset has them under seed 0."""
+    wanted: list[tuple[int, list[int]]] = []
+    for epoch in range(-(-number * batch_size // pictures)):
+        order = pass_order(pictures, batch_size, seed=0, epoch=epoch)
+        wanted += [(epoch, places.tolist()) for places in batches_of(order, batch_size)]
+    return wanted[:number]
 
 
 def as_floats(pixels: Tensor) -> Tensor:
@@ -168,27 +167,28 @@ def as_floats(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
-def finished(images: Tensor, targets: list[Target], chance: torch.Generator | None) -> Batch:
-    """A batch, augmented where there is a source of chance."""
-    if chance is None:
-        return Batch(images, targets)
-    images, boxes = augmented(images, [target["boxes"] for target in targets], chance)
-    labels = [torch.ones(len(left), dtype=torch.int64, device=left.device) for left in boxes]
-    return Batch(images, [t | {"boxes": b, "labels": n} for t, b, n in zip(targets, boxes, labels, strict=True)])
+def finished(images: Tensor, places: Sequence[int], truth: Truth, epoch: int | None) -> Batch:
+    """A batch of pictures that lie on the accelerator, with their truth; augmented where an epoch is given."""
+    if epoch is None:
+        return Batch(images, truth.targets(places, images.device))
+    looks = Augmentation().draw(places, SIZE, seed=0, epoch=epoch)
+    shown = look_at(images, views(looks.maps, truth.fitted[list(places)], SIZE), SIZE, GREY)
+    return Batch(looks.light(shown), truth.targets(places, images.device, looks.maps))
 
 
-def targets_of(pictures: Sequence[Picture], device: torch.device) -> list[Target]:
-    """The truth of each picture in pixels of a training frame, which is what its working frame is."""
-    found = []
-    for place, picture in enumerate(pictures):
-        scale = torch.tensor([SIZE[side] / picture.frame.size[side] for side in (0, 1)]).repeat(2)
-        corners = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in picture.frame.boxes]
-        boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4) * scale
-        found.append(
-            {
-                "boxes": boxes.to(device),
-                "labels": torch.ones(len(corners), dtype=torch.int64, device=device),
-                "image_id": torch.tensor(place, device=device),
-            }
-        )
-    return found
+def truth_of_pictures(pictures: Sequence[Picture]) -> Truth:
+    """The truth of each picture in pixels of a training frame."""
+    frames = [picture.frame for picture in pictures]
+    boxes = [(b.x, b.y, b.width, b.height) for frame in frames for b in frame.boxes]
+    owners = [place for place, frame in enumerate(frames) for _ in frame.boxes]
+    return truth_of(
+        SIZE,
+        np.array([frame.size for frame in frames], dtype=np.int32),
+        np.array(boxes, dtype=np.int32).reshape(-1, 4),
+        np.array(owners, dtype=np.int32),
+        np.zeros(len(boxes), dtype=np.int32),
+        names=["object"],
+        classes=None,
+        unknown="refuse",
+        image_ids=[frame.image_id for frame in frames],
+    )

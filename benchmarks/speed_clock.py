@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from benchmarks.jpeg_loaders import Loader
-from rinr.training.dataset import Batch
+from rinr.training.pictures import Batch
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,11 @@ from benchmarks.speed_frames import SIZE, encoded, find_pictures, repeated
 from rinr.decoder import LoadedFrames
 from rinr.pool import cores
 from rinr.training import dataset as dataset_module
-from rinr.training.dataset import Batch, RinrDataset
+from rinr.training.augment import Looks
+from rinr.training.dataset import RinrDataset
 from rinr.training.detector import Detector, detection_loss
+from rinr.training.pictures import Batch
+from rinr.training.truth import Truth
 
 COLOURS = {
     "decode backgrounds": "#1b6ca8",
@@ -137,10 +140,10 @@ def main() -> None:
         ours = _run(
             f"from networks, `{options.preset}`", _ours(rows, options, warm + steps), warm, steps, recorder, options
         )
-    targets = jpeg_loaders.targets_of(pictures, device)
+    truth = jpeg_loaders.truth_of_pictures(pictures)
     files = [picture.captured for picture in pictures]
     ahead = options.workers * jpeg_loaders.PREFETCHED
-    batches = _jpegs(files, targets, options, warm + steps + ahead, recorder)
+    batches = _jpegs(files, truth, options, warm + steps + ahead, recorder)
     title = f"from captured JPEGs, Pillow with LANCZOS in a DataLoader with {options.workers} workers"
     theirs = _run(title, batches, warm, steps, recorder, options)
     draw([ours, theirs], options.png, f"{options.steps} steps of {options.batch} pictures, {SIZE[0]}x{SIZE[1]}")
@@ -241,7 +244,8 @@ def _marked(recorder: Recorder) -> Iterator[None]:
     marks: list[tuple[Any, str, str]] = [
         (LoadedFrames, "_render_backgrounds", "decode backgrounds"),
         (LoadedFrames, "_add_objects", "decode objects"),
-        (dataset_module, "augmented", "augment"),
+        (dataset_module, "look_at", "augment"),
+        (Looks, "light", "augment"),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in marks]
     for owner, name, label in marks:
@@ -272,13 +276,13 @@ def _ours(rows: Sequence[Any], options: argparse.Namespace, number: int) -> Iter
         epoch += 1
 
 
-class _TimedFiles(Dataset[tuple[int, Tensor, Tensor]]):
+class _TimedFiles(Dataset[tuple[Tensor, Tensor]]):
     """As :class:`benchmarks.jpeg_loaders.JpegFiles` with Pillow's full decode, and when each part of it ended."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = tuple(files)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         times = [time.perf_counter()]
         with self.files[index].open("rb") as file:
             image = Image.open(file)
@@ -287,24 +291,24 @@ class _TimedFiles(Dataset[tuple[int, Tensor, Tensor]]):
         times.append(time.perf_counter())
         pixels = np.asarray(image.resize(SIZE, Image.Resampling.LANCZOS)).copy()
         times.append(time.perf_counter())
-        return index, torch.from_numpy(pixels), torch.tensor([os.getpid(), *times], dtype=torch.float64)
+        return torch.from_numpy(pixels), torch.tensor([os.getpid(), *times], dtype=torch.float64)
 
 
 def _jpegs(
-    files: Sequence[Path], targets: Sequence[Any], options: argparse.Namespace, number: int, recorder: Recorder
+    files: Sequence[Path], truth: Truth, options: argparse.Namespace, number: int, recorder: Recorder
 ) -> Iterator[Batch]:
+    wanted = jpeg_loaders.orders(len(files), options.batch, number)
     loader = DataLoader(
         _TimedFiles(files),
-        batch_sampler=jpeg_loaders.orders(len(files), options.batch, number),
+        batch_sampler=[places for _, places in wanted],
         num_workers=options.workers,
         pin_memory=recorder.device.type == "cuda",
     )
-    chance = torch.Generator().manual_seed(0)
     stream = iter(loader)
     workers: dict[int, str] = {}
-    for _ in range(number):
+    for epoch, places in wanted:
         with recorder.span("wait for workers"):
-            places, pixels, times = next(stream)
+            pixels, times = next(stream)
         for process, *moments in times.tolist():
             lane = workers.setdefault(int(process), f"worker {len(workers) + 1}")
             for name, start, stop in zip(("read", "decode", "resize"), moments, moments[1:], strict=False):
@@ -312,7 +316,7 @@ def _jpegs(
         with recorder.span("to floats"):
             images = jpeg_loaders.as_floats(pixels.to(recorder.device, non_blocking=True))
         with recorder.span("augment"):
-            batch = jpeg_loaders.finished(images, [targets[place] for place in places.tolist()], chance)
+            batch = jpeg_loaders.finished(images, places, truth, epoch)
         yield batch
 
 

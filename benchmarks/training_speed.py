@@ -39,8 +39,9 @@ from benchmarks.speed_frames import SHRUNK_QUALITY, SIZE, SOURCE, Picture, encod
 from benchmarks.speed_verdicts import Figures, verdicts
 from rinr.codec.frame import pack_frame
 from rinr.pool import cores
-from rinr.training.dataset import Batch, RinrDataset
+from rinr.training.dataset import RinrDataset
 from rinr.training.detector import Detector, detection_loss
+from rinr.training.pictures import Batch
 
 PRESETS = {"balanced": 12, "instant": 12, "siren": 6, "fast": 6}
 """How many different frames each has: SIRENs take seconds to fit, and what decoding costs is alike for all."""
@@ -133,7 +134,7 @@ def _sides(
 
     pictures = repeated(distinct, options.images)
     captured, shrunk = [p.captured for p in pictures], [p.shrunk for p in pictures]
-    targets = jpeg_loaders.targets_of(pictures, device)
+    truth = jpeg_loaders.truth_of_pictures(pictures)
     controls = {
         "Pillow, full decode, LANCZOS": ("pillow", jpeg_loaders.pillow_lanczos, captured),
         "Pillow, full decode, BILINEAR": ("pillow", jpeg_loaders.pillow_bilinear, captured),
@@ -152,20 +153,20 @@ def _sides(
     for name, (kind, decode, files) in controls.items():
         kilobytes = sum(file.stat().st_size for file in files) / len(files) / 1000
         for workers in sorted({0, 2, cores()}):
-            loader = jpeg_loaders.from_files(files, decode, targets, options.batch, workers, device)
+            loader = jpeg_loaders.from_files(files, decode, truth, options.batch, workers, device)
             sides.append(Side(f"{name}, {workers} workers", kind, loader, workers * PREFETCHED, kilobytes))
-    memory = jpeg_loaders.from_memory(captured, jpeg_loaders.pillow_lanczos, targets, options.batch, device)
+    memory = jpeg_loaders.from_memory(captured, jpeg_loaders.pillow_lanczos, truth, options.batch, device)
     sides.append(Side("decoded frames in memory", "other", memory, 0, SIZE[0] * SIZE[1] * 3 / 1000))
     kilobytes = sum(file.stat().st_size for file in captured) / len(captured) / 1000
     if why := jpeg_loaders.why_no_nvjpeg(device):
         missing["nvJPEG"] = why
     else:
-        loader = jpeg_loaders.from_nvjpeg(captured, targets, options.batch, device)
+        loader = jpeg_loaders.from_nvjpeg(captured, truth, options.batch, device)
         sides.append(Side("nvJPEG", "nvjpeg", loader, 0, kilobytes))
     if why := dali.why_not(device):
         missing["DALI"] = why
     else:
-        loader = dali.from_dali(captured, targets, options.batch, device)
+        loader = dali.from_dali(captured, truth, options.batch, device)
         sides.append(Side("DALI", "other", loader, 0, kilobytes))
     sides.append(Side("nothing to load, one batch again and again", "floor", _again(memory), 0, 0))
     return sides, missing

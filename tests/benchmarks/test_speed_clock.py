@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import speed_clock
 from benchmarks.speed_clock import Side, turn
-from rinr.training.dataset import Batch
+from rinr.training.pictures import Batch
 
 
 def test_a_turn_times_the_middle_of_a_longer_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def verdicts(figures: Mapping[str, Figures], device: str, missing: Mapping[str, 
         ("cosine", "`draft`", "Pillow's `draft`"),
     ):
         best = _fastest(figures, [name for name, f in figures.items() if f.kind == "pillow" and part in name], "loader")
-        for mine in MINE[family]:
+        for mine in (name for name in MINE[family] if name in figures):
             claim = f"CPU, loader alone, {mine} against {pillow}, times as fast"
             if device != "cpu":
                 found.append(Verdict(claim, 1, None, "run without an accelerator"))
@@ -81,7 +81,7 @@ def verdicts(figures: Mapping[str, Figures], device: str, missing: Mapping[str, 
                 ratio = figures[best].loader.wall / figures[mine].loader.wall
                 found.append(Verdict(claim, 1, ratio, f"against {best}"))
     best = _fastest(figures, [name for name, f in figures.items() if f.kind == "pillow"], "step")
-    for mine in (*MINE["cosine"], *MINE["siren"]):
+    for mine in (name for name in (*MINE["cosine"], *MINE["siren"]) if name in figures):
         claim = f"GPU, whole step, {mine} against the best Pillow pipeline, times as fast"
         if device == "cpu":
             found.append(Verdict(claim, 2.9, None, "needs a GPU"))

@@ -106,6 +106,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path, help="default: every folder below RINR_DATA, or the sample")
+    parser.add_argument("--preset", action="append", choices=PRESETS, help="of ours (default: all four)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     parser.add_argument("--cores", type=int, help="limit the process to so many, as on an edge board (default all)")
     parser.add_argument("--images", type=int, default=48, help="in the data set, frames repeated (default 48)")
@@ -126,8 +127,8 @@ def _sides(
 ) -> tuple[list[Side], dict[str, str]]:
     """All that can be measured here, and why the others cannot."""
     sides: list[Side] = []
-    for name, number in PRESETS.items():
-        rows = encoded(repeated(distinct[:number], options.images), name, cache)
+    for name in options.preset or PRESETS:
+        rows = encoded(repeated(distinct[: PRESETS[name]], options.images), name, cache)
         kilobytes = sum(len(pack_frame(row.frame)) for row in rows) / len(rows) / 1000
         dataset = RinrDataset(rows, size=SIZE, device=options.device)
         sides.append(Side(f"`{name}`", "ours", _ours(dataset, options.batch), 0, kilobytes))

@@ -3,21 +3,24 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from rinr.decoder import load
-from rinr.shard import ShardRow, from_table
+from rinr.boxes import Box
+from rinr.decoder import LoadedFrames
 from rinr.training.augment import USUAL, Augmentation, views
 from rinr.training.canvas import GREY, canvas_size, checked
 from rinr.training.classes import Unknown
 from rinr.training.indexed import IndexedPictures
+from rinr.training.loading import OnFrames, load_weights, reopen
 from rinr.training.order import Places
 from rinr.training.pictures import Batch
 from rinr.training.resampling import look_at
+from rinr.training.sources import Source, payloads_of
 from rinr.training.truth import truth_of
 
 
@@ -32,70 +35,95 @@ class RinrDataset(IndexedPictures):
                 loss = detection_loss(detector(batch.images), [target["boxes"] for target in batch.targets])
 
     Args:
-        source: shard rows, an Arrow table with the columns of :data:`rinr.shard.SHARD`, or the path of such a
-            Parquet file.
+        source: shard rows, an Arrow table or dataset with the columns of :data:`rinr.shard.SHARD`, or the path of such
+            a Parquet file or of a folder of them.
         size: ``(width, height)`` of the canvas in pixels, multiples of ``STRIDE``; by default what
             :func:`rinr.training.canvas.canvas_size` chooses for the frames.
         device: the torch device that holds the weights and decodes.
         classes: names in the order of their numbers from 1; without them all objects are of one class.
         unknown: ``"refuse"`` objects whose label is not among the classes, or ``"drop"`` them.
-        augmentation: how ``augment`` shows them.
+        cache: a folder for what entropy decoding leaves, so that it is done once for all runs and processes.
+        budget: bytes of weights that are kept on the device; those of the other frames go over batch by batch.
+        augmentation: how ``augment`` shows the frames.
         window: batches within which frames that are decoded together are put together; 1: none.
+        on_frames: told how many frames are ready, and how many there are in all.
 
     Raises:
         ValueError: no rows, a missing column, a label that is not among the classes, or sides that are no multiples of
             the stride.
-        rinr.codec.bytestream.PayloadError: a payload that cannot be decoded.
+        FileNotFoundError: there is no such shard.
+        rinr.codec.bytestream.PayloadError: a payload that cannot be decoded; the message names its image.
 
     Attributes:
         size: ``(width, height)`` of the canvas in pixels.
-        image_ids: of the rows, in their order.
-        boxes: of each row, in pixels of its working frame.
-        load_seconds: wall time of the entropy decoding.
+        load_seconds: wall time of the entropy decoding, or of opening the cache.
+        notes: what a reader has to know of the loading, such as that the cache could not be written.
+        resident_bytes: of weights on the device.
     """
 
     def __init__(
         self,
-        source: Sequence[ShardRow] | pa.Table | str | Path,
+        source: Source,
         *,
         size: tuple[int, int] | None = None,
         device: str = "cpu",
         classes: Sequence[str] | None = None,
         unknown: Unknown = "refuse",
+        cache: str | Path | None = None,
+        budget: int | None = None,
         augmentation: Augmentation = USUAL,
         window: int = 1,
+        on_frames: OnFrames | None = None,
     ) -> None:
-        rows = _rows(source)
-        if not rows:
-            raise ValueError("no encoded frames to train on: the shard has no rows")
-        self.image_ids = tuple(row.image_id for row in rows)
-        self.boxes = tuple(row.frame.boxes for row in rows)
-        self.device, self.augmentation, self.window = torch.device(device), augmentation, window
-        sizes = [(row.frame.width, row.frame.height) for row in rows]
-        self.size = checked(size) if size else canvas_size(sizes)
         began = time.perf_counter()
-        self._loaded = load([row.frame for row in rows], device)
-        self.load_seconds = time.perf_counter() - began
-        names = sorted({box.label for of_frame in self.boxes for box in of_frame})
-        number = {name: index for index, name in enumerate(names)}
+        payloads = payloads_of(source)
+        loaded = load_weights(payloads, Path(cache) if cache else None, on_frames)
+        self._ids = np.concatenate([_raw_ids(part.image_ids) for part in payloads])
+        self._files, self._weights, self.notes = loaded.files, loaded.weights, loaded.notes
+        self.device, self.augmentation, self.window = torch.device(device), augmentation, window
+        self._budget = budget
+        weights = loaded.weights
+        self.size = checked(size) if size else canvas_size([*map(tuple, np.unique(weights.sizes, axis=0).tolist())])
         self._truth = truth_of(
             self.size,
-            np.array(sizes, dtype=np.int32),
-            np.array([(b.x, b.y, b.width, b.height) for own in self.boxes for b in own], dtype=np.int32).reshape(-1, 4),
-            np.array([index for index, own in enumerate(self.boxes) for _ in own], dtype=np.int32),
-            np.array([number[b.label] for own in self.boxes for b in own], dtype=np.int32),
-            names=names,
+            weights.sizes,
+            weights.boxes,
+            weights.owners,
+            weights.labels,
+            names=weights.names,
             classes=classes,
             unknown=unknown,
-            image_ids=self.image_ids,
+            image_id=self.image_id,
         )
+        self._loaded = LoadedFrames(weights, device, budget)
+        self.load_seconds = time.perf_counter() - began
 
     def __len__(self) -> int:
         return len(self._truth)
 
+    def image_id(self, place: int) -> str:
+        """The SHA-256 of a frame's JPEG, in hexadecimal."""
+        return self._ids[place].tobytes().hex()
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """Of the frames, in their order."""
+        return tuple(map(self.image_id, range(len(self))))
+
+    @property
+    def boxes(self) -> tuple[tuple[Box, ...], ...]:
+        """Of each frame, in pixels of its working frame, whatever their label."""
+        weights = self._weights
+        labelled = zip(weights.boxes.tolist(), weights.labels.tolist(), strict=True)
+        made = [Box(x, y, width, height, weights.names[label]) for (x, y, width, height), label in labelled]
+        ends = np.bincount(weights.owners, minlength=len(self)).cumsum().tolist()
+        return tuple(tuple(made[first:last]) for first, last in zip([0, *ends], ends, strict=False))
+
     def groups(self) -> Places:
-        """Frames of one size on the canvas are decoded together."""
-        return np.unique(self._truth.fitted, axis=0, return_inverse=True)[1].reshape(-1)
+        """Frames of one size whose backgrounds are of one shape are decoded together."""
+        stacks = self._weights.backgrounds.stack_of[:, None]
+        kinds = np.concatenate([self._truth.fitted, stacks], axis=1)
+        return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1)
 
     def batch(self, places: Sequence[int], *, seed: int = 0, epoch: int = 0, augment: bool = False) -> Batch:
         """See :meth:`rinr.training.indexed.IndexedPictures.batch`."""
@@ -107,7 +135,21 @@ class RinrDataset(IndexedPictures):
         images = look_at(images, views(looks.maps, whole, self.size), self.size, GREY)
         return Batch(looks.light(images), self._truth.targets(places, self.device, looks.maps))
 
-    def _plain(self, places: Sequence[int]) -> torch.Tensor:
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: where weights lie in a cache it opens that, otherwise it gets a copy of them."""
+        state = self.__dict__.copy()
+        del state["_loaded"]
+        if self._files is not None:
+            del state["_weights"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._files is not None:
+            self._weights = reopen(self._files)
+        self._loaded = LoadedFrames(self._weights, str(self.device), self._budget)
+
+    def _plain(self, places: Sequence[int]) -> Tensor:
         images = torch.full((len(places), 3, self.size[1], self.size[0]), GREY, device=self.device)
         fitted = [tuple(size) for size in self._truth.fitted[list(places)].tolist()]
         sizes = sorted(set(fitted))
@@ -120,7 +162,6 @@ class RinrDataset(IndexedPictures):
         return images
 
 
-def _rows(source: Sequence[ShardRow] | pa.Table | str | Path) -> Sequence[ShardRow]:
-    if isinstance(source, str | Path):
-        source = pq.read_table(source)
-    return from_table(source) if isinstance(source, pa.Table) else source
+def _raw_ids(column: Any) -> npt.NDArray[np.uint8]:
+    """Ids as ``[rows, 32]`` bytes: a quarter of what they take as strings."""
+    return np.frombuffer(b"".join(column.to_pylist()), dtype=np.uint8).reshape(-1, 32)

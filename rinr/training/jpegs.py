@@ -67,7 +67,7 @@ class JpegDataset(IndexedPictures):
             names=names,
             classes=classes,
             unknown=unknown,
-            image_ids=image_ids,
+            image_id=self.image_ids.__getitem__,
         )
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """What is true of many pictures, in arrays: sizes, boxes and classes; and from it the targets of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ def truth_of(
     names: Sequence[str],
     classes: Sequence[str] | None,
     unknown: Unknown,
-    image_ids: Sequence[str],
+    image_id: Callable[[int], str],
 ) -> Truth:
     """The truth of pictures, labels as classes.
 
@@ -90,7 +90,7 @@ def truth_of(
         names: of labels.
         classes: names in the order of their numbers from 1; ``None``: all objects are of one class.
         unknown: what to do about labels that are not among the classes.
-        image_ids: of the pictures, for messages.
+        image_id: of a picture, by place; for messages.
 
     Raises:
         UnknownLabelError: a label that is not among the classes, where ``unknown`` says to refuse it.
@@ -102,7 +102,7 @@ def truth_of(
     if len(strangers):
         if unknown == "refuse":
             one = strangers[0]
-            raise refuse(names[labels[one]], image_ids[owners[one]], classes or ())
+            raise refuse(names[labels[one]], image_id(int(owners[one])), classes or ())
         kept = known != DROPPED
         boxes, owners, known = boxes[kept], owners[kept], known[kept]
     counts = np.bincount(owners, minlength=len(sizes))

@@ -27,11 +27,12 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.speed_frames import SIZE, Picture
 from rinr.frames import Pixels
 from rinr.training.augment import Augmentation, views
-from rinr.training.canvas import GREY
+from rinr.training.canvas import GREY, fit_all
+from rinr.training.detector import OBJECT
 from rinr.training.order import batches_of, pass_order
 from rinr.training.pictures import Batch
 from rinr.training.resampling import look_at
-from rinr.training.truth import Truth, truth_of
+from rinr.training.truth import Truth
 
 Decoder = Callable[[bytes], Pixels]
 """A JPEG's bytes to a training frame ``[height, width, 3]``."""
@@ -179,16 +180,8 @@ def finished(images: Tensor, places: Sequence[int], truth: Truth, epoch: int | N
 def truth_of_pictures(pictures: Sequence[Picture]) -> Truth:
     """The truth of each picture in pixels of a training frame."""
     frames = [picture.frame for picture in pictures]
+    sizes = np.array([frame.size for frame in frames], dtype=np.int32)
     boxes = [(b.x, b.y, b.width, b.height) for frame in frames for b in frame.boxes]
-    owners = [place for place, frame in enumerate(frames) for _ in frame.boxes]
-    return truth_of(
-        SIZE,
-        np.array([frame.size for frame in frames], dtype=np.int32),
-        np.array(boxes, dtype=np.int32).reshape(-1, 4),
-        np.array(owners, dtype=np.int32),
-        np.zeros(len(boxes), dtype=np.int32),
-        names=["object"],
-        classes=None,
-        unknown="refuse",
-        image_ids=[frame.image_id for frame in frames],
-    )
+    first = np.cumsum([0, *(len(frame.boxes) for frame in frames)])
+    sides = np.array(boxes, dtype=np.int32).reshape(-1, 4)
+    return Truth(SIZE, sizes, fit_all(sizes, SIZE), first, sides, np.full(len(boxes), OBJECT, dtype=np.int64))

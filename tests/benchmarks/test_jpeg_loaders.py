@@ -62,7 +62,7 @@ def test_jpegs_and_our_payloads_give_the_same_batches(tmp_path: Path) -> None:
         file.write_bytes(_captured(number))
         pictures.append(Picture(file, file, working_frame(file.read_bytes(), labels)))
     rows = [ShardRow(p.frame.image_id, encode([p.frame], INSTANT)[0].frame) for p in pictures]
-    ours = RinrDataset(rows, size=SIZE).batches(2, seed=0, epoch=0, augment=True)
+    ours = RinrDataset(rows, size=SIZE, window=1).batches(2, seed=0, epoch=0, augment=True)
     truth = jpeg_loaders.truth_of_pictures(pictures)
     files = [picture.captured for picture in pictures]
     loaders = {

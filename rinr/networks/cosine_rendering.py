@@ -1,6 +1,6 @@
 """Rendering ``cosine`` networks: two matrix products a tile, at any size and crop."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,8 @@ from rinr.networks.cosine_coding import OVERLAPS, CosineNetwork, step_size
 from rinr.networks.cosine_colour import NO_TURNS, colour_axes
 from rinr.networks.family import Arrays
 from rinr.networks.rows import Rows
+
+_Counts = npt.NDArray[np.int64]
 
 # From so many tiles on, products tile by tile take less than one with all features, most of which are zero.
 _MANY_TILES = 24
@@ -110,18 +112,28 @@ class CosineStack:
     ) -> None:
         """The same products without the zeros: few tiles reach a point, and few waves are in use."""
         across, down = self._side(0, chosen, x), self._side(1, chosen, y)
-        used = _used(self.fine.take(chosen).numpy())
-        for place, (picture, mine, used_rows, used_columns) in enumerate(
-            zip(pictures, self._weights(chosen), *used, strict=True)
+        highs, wides = _used(self.fine.take(chosen).numpy())
+        for place, (picture, mine, high, wide) in enumerate(
+            zip(pictures, self._weights(chosen), highs, wides.tolist(), strict=True)
         ):
-            rows, columns = _Waves.of(used_rows, self.rows), _Waves.of(used_columns, self.columns)
-            mine = mine.index_select(1, rows.index).index_select(2, columns.index).flatten(0, 1)
-            wide = mine.new_empty(len(mine), picture.shape[2])
-            for points, some, values in across[place % len(across)].products(columns):
-                torch.mm(mine[:, some], values.T, out=wide[:, points])
-            wide = wide.unflatten(0, (3, -1))
-            for points, some, values in down[place % len(down)].products(rows):
-                torch.bmm(values.expand(3, -1, -1), wide[:, some], out=picture[:, points])
+            # Rows that are not used are left out of both products, and lie one after another in between.
+            used = np.flatnonzero(np.arange(self.rows) < high[:, None])
+            starts = [0, *np.cumsum(high).tolist()]
+            mine = mine.index_select(1, torch.from_numpy(used)).flatten(0, 1)
+            rows = mine.new_empty(len(mine), picture.shape[2])
+            side = across[place % len(across)]
+            for points, tile, both in side.runs:
+                last = self.columns + wide[tile + 1] if both else wide[tile]
+                some = slice(tile * self.columns, tile * self.columns + last)
+                torch.mm(mine[:, some], side.values[points, :last].T, out=rows[:, points])
+            rows, side = rows.unflatten(0, (3, -1)), down[place % len(down)]
+            for points, tile, both in side.runs:
+                values = side.values[points, : starts[tile + 1] - starts[tile]]
+                if both:
+                    beside = side.values[points, self.rows : self.rows + starts[tile + 2] - starts[tile + 1]]
+                    values = torch.cat([values, beside], dim=1)
+                some = slice(starts[tile], starts[tile + 1 + both])
+                torch.bmm(values.expand(3, -1, -1), rows[:, some], out=picture[:, points])
 
     def _side(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
         """The features at each picture's places along a side, -1 to 1, or at those of all."""
@@ -136,7 +148,7 @@ class CosineStack:
         waves = (self.columns, self.rows)[side]
         found = reached(at, borders, waves, self.overlap)
         runs = zip(found.tile.split(counts), found.both.split(counts), found.values.split(counts), strict=True)
-        return [_Side(*each, waves) for each in runs]
+        return [_Side(*each) for each in runs]
 
     def _at_points(self, network: Tensor, at: Tensor) -> Tensor:
         """One network at points ``[2, count]``: ``[3, count]``."""
@@ -170,23 +182,6 @@ class CosineStack:
         return values
 
 
-_Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Waves:
-    """Which of a side's features are in use, and where each tile's begin among them."""
-
-    index: Tensor
-    starts: list[int]
-
-    @classmethod
-    def of(cls, counts: _Counts, waves: int) -> "_Waves":
-        """The first so many of each tile's ``waves``."""
-        index = np.flatnonzero(np.arange(waves) < counts[:, None])
-        return cls(torch.from_numpy(index), [0, *np.cumsum(counts).tolist()])
-
-
 @dataclass(frozen=True)
 class _Side:
     """Points along a side; see :class:`rinr.networks.cosine_basis.Reached`."""
@@ -194,30 +189,16 @@ class _Side:
     tile: Tensor
     both: Tensor
     values: Tensor
-    waves: int
 
     @cached_property
-    def runs(self) -> list[tuple[int, int, int, bool]]:
-        """Points that the same tiles reach: start, stop, the first tile, and whether the next one reaches them, too."""
-        kind = 2 * self.tile + self.both
-        kinds, sizes = torch.unique_consecutive(kind, return_counts=True)
+    def runs(self) -> list[tuple[slice, int, bool]]:
+        """Points that the same tiles reach, the first of these, and whether the next one reaches them, too."""
+        kinds, sizes = torch.unique_consecutive(2 * self.tile + self.both, return_counts=True)
         stops = sizes.cumsum(0).tolist()
         return [
-            (start, stop, kind // 2, bool(kind % 2))
+            (slice(start, stop), kind // 2, bool(kind % 2))
             for start, stop, kind in zip([0, *stops], stops, kinds.tolist(), strict=False)
         ]
-
-    def products(self, used: _Waves) -> Iterator[tuple[slice, slice, Tensor]]:
-        """For each run its points, which of the used features reach them, and their values ``[points, features]``."""
-        for start, stop, tile, both in self.runs:
-            first, middle = used.starts[tile], used.starts[tile + 1]
-            values = self.values[start:stop, : middle - first]
-            if not both:
-                yield slice(start, stop), slice(first, middle), values
-                continue
-            last = used.starts[tile + 2]
-            beside = self.values[start:stop, self.waves : self.waves + last - middle]
-            yield slice(start, stop), slice(first, last), torch.cat([values, beside], dim=1)
 
 
 def _used(fine: npt.NDArray[np.int8] | npt.NDArray[np.int16]) -> tuple[_Counts, _Counts]:

@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from rinr.boxes import Box
 from rinr.decoder import LoadedFrames
-from rinr.training.augment import USUAL, Augmentation, views
+from rinr.training.augment import USUAL, Augmentation, plain, views
 from rinr.training.canvas import GREY, canvas_size, checked
 from rinr.training.classes import Unknown
 from rinr.training.indexed import IndexedPictures
 from rinr.training.loading import OnFrames, load_weights, reopen
 from rinr.training.order import Places
 from rinr.training.pictures import Batch
-from rinr.training.resampling import look_at
 from rinr.training.sources import Source, payloads_of
 from rinr.training.truth import truth_of
 
@@ -58,7 +56,6 @@ class RinrDataset(IndexedPictures):
         size: ``(width, height)`` of the canvas in pixels.
         load_seconds: wall time of the entropy decoding, or of opening the cache.
         notes: what a reader has to know of the loading, such as that the cache could not be written.
-        resident_bytes: of weights on the device.
     """
 
     def __init__(
@@ -119,6 +116,11 @@ class RinrDataset(IndexedPictures):
         ends = np.bincount(weights.owners, minlength=len(self)).cumsum().tolist()
         return tuple(tuple(made[first:last]) for first, last in zip([0, *ends], ends, strict=False))
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all frames' weights, as they lie on the device where the budget holds them."""
+        return self._weights.nbytes
+
     def groups(self) -> Places:
         """Frames of one size whose backgrounds are of one shape are decoded together."""
         stacks = self._weights.backgrounds.stack_of[:, None]
@@ -127,13 +129,11 @@ class RinrDataset(IndexedPictures):
 
     def batch(self, places: Sequence[int], *, seed: int = 0, epoch: int = 0, augment: bool = False) -> Batch:
         """See :meth:`rinr.training.indexed.IndexedPictures.batch`."""
-        images = self._plain(places)
-        if not augment:
-            return Batch(images, self._truth.targets(places, self.device))
-        looks = self.augmentation.draw(places, self.size, seed=seed, epoch=epoch)
-        whole = np.tile(np.array(self.size, dtype=np.int32), (len(places), 1))
-        images = look_at(images, views(looks.maps, whole, self.size), self.size, GREY)
-        return Batch(looks.light(images), self._truth.targets(places, self.device, looks.maps))
+        looks = self.augmentation.draw(places, self.size, seed=seed, epoch=epoch) if augment else None
+        maps = looks.maps if looks else None
+        through = views(plain(len(places)) if maps is None else maps, self._truth.fitted[list(places)], self.size)
+        images = self._loaded.look(places, through, *self.size, fill=GREY)
+        return Batch(looks.light(images) if looks else images, self._truth.targets(places, self.device, maps))
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: where weights lie in a cache it opens that, otherwise it gets a copy of them."""
@@ -148,18 +148,6 @@ class RinrDataset(IndexedPictures):
         if self._files is not None:
             self._weights = reopen(self._files)
         self._loaded = LoadedFrames(self._weights, str(self.device), self._budget)
-
-    def _plain(self, places: Sequence[int]) -> Tensor:
-        images = torch.full((len(places), 3, self.size[1], self.size[0]), GREY, device=self.device)
-        fitted = [tuple(size) for size in self._truth.fitted[list(places)].tolist()]
-        sizes = sorted(set(fitted))
-        for width, height in sizes:
-            if len(sizes) == 1:  # as in most shards: no copy is needed
-                self._loaded.render(places, width, height, out=images[:, :, :height, :width])
-                break
-            mine = [index for index, size in enumerate(fitted) if size == (width, height)]
-            images[mine, :, :height, :width] = self._loaded.render([places[index] for index in mine], width, height)
-        return images
 
 
 def _raw_ids(column: Any) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,6 @@ from benchmarks.speed_clock import settle
 from benchmarks.speed_frames import SIZE, encoded, find_pictures, repeated
 from rinr.decoder import LoadedFrames
 from rinr.pool import cores
-from rinr.training import dataset as dataset_module
 from rinr.training.augment import Looks
 from rinr.training.dataset import RinrDataset
 from rinr.training.detector import Detector, detection_loss
@@ -244,7 +243,6 @@ def _marked(recorder: Recorder) -> Iterator[None]:
     marks: list[tuple[Any, str, str]] = [
         (LoadedFrames, "_render_backgrounds", "decode backgrounds"),
         (LoadedFrames, "_add_objects", "decode objects"),
-        (dataset_module, "look_at", "augment"),
         (Looks, "light", "augment"),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in marks]

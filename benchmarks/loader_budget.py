@@ -128,7 +128,7 @@ def _looks(rows: Sequence[ShardRow], device: str) -> dict[str, float]:
             return (time.perf_counter() - began) * 1000 / len(batches)
 
         works[name] = work
-    return _in_turn(works, rounds=3)
+    return _in_turn(works, rounds=_ROUNDS)
 
 
 def _counts(rows: Sequence[ShardRow], folder: Path, device: str, most: int) -> list[dict[str, float]]:

@@ -27,6 +27,8 @@ WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 
 # Worked on at once: what shares the fixed costs of a pass among many frames, and what keeps a GPU busy.
 _FRAME_PIXELS = {"cpu": 1 << 23, "cuda": 1 << 26}
+# Pictures this small are rendered whole, many at once, even where some of them show little of their frames.
+_SMALL_PIXELS = 1 << 12
 _FLOATS_A_POINT = 4  # of a turned view, which holds both coordinates of each pixel in double precision
 
 _FLAT = 1e-12  # the determinant of a view that shows nothing
@@ -71,16 +73,23 @@ class LoadedFrames:
         device: where to put them.
         budget: bytes of weights that may lie there, all without it. What is left stays where it is, in memory or in the
             memory map of a cache, and goes over when it is rendered.
+        background_step: sine backgrounds are evaluated at one point for as many pixels each way, and enlarged. Presets
+            that fit them at half the sides lose little at 2, and take a quarter of the time; docs/results.md says how
+            little. Turned views are evaluated at every pixel.
     """
 
-    def __init__(self, weights: FrameWeights, device: str = "cpu", budget: int | None = None) -> None:
+    def __init__(
+        self, weights: FrameWeights, device: str = "cpu", budget: int | None = None, background_step: int = 1
+    ) -> None:
         share = 1.0 if budget is None else min(budget / max(weights.nbytes, 1), 1.0)
         self.device = device
         self.sizes = [(width, height) for width, height in weights.sizes.tolist()]
-        self._backgrounds = Stacks(weights.backgrounds, device, share)
+        self._backgrounds = Stacks(weights.backgrounds, device, share, background_step)
         self._objects = Stacks(weights.objects, device, share)
         self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
         self._owners = torch.from_numpy(weights.owners).to(device, torch.long)
+        firsts = np.searchsorted(weights.owners, np.arange(len(weights) + 1))
+        self._first_object = torch.from_numpy(firsts).to(device)
         self._frame_sizes = torch.from_numpy(weights.sizes).to(device, torch.float64)
         self._pasted = torch.from_numpy(weights.pasted).to(device)
         self._overlapping = torch.from_numpy(weights.overlapping).to(device)
@@ -221,7 +230,7 @@ class LoadedFrames:
         self, pictures: Tensor, chosen: Tensor, across: Axis, down: Axis, fill: float | None
     ) -> None:
         x, y = across.places(), down.places()
-        if not self._on_cpu:
+        if not self._on_cpu or across.size * down.size <= _SMALL_PIXELS:
             self._backgrounds.render_into(pictures, chosen, x.clamp(-1, 1), y.clamp(-1, 1))
             if fill is not None:
                 shown = _within(down.inside(), down.size)[:, :, None] & _within(across.inside(), across.size)[:, None]
@@ -289,9 +298,13 @@ class LoadedFrames:
 
     def _objects_of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Every object of every chosen frame, and its picture; a frame that was chosen twice has its objects twice."""
-        wanted = (chosen[:, None] == self._owners[None]) & self._objects.present[None]
-        slots, objects = torch.nonzero(wanted, as_tuple=True)
-        return slots, objects
+        counts = self._first_object[chosen + 1] - self._first_object[chosen]
+        slots = torch.arange(len(chosen), device=chosen.device).repeat_interleave(counts)
+        before = counts.cumsum(0) - counts
+        number = torch.arange(len(slots), device=chosen.device) - before[slots]
+        objects = self._first_object[chosen[slots]] + number
+        present = self._objects.present[objects]
+        return slots[present], objects[present]
 
     def _placed(self, slots: Tensor, objects: Tensor) -> Placed:
         pasted = self._pasted[self._owners[objects]] if self._any_pasted else None

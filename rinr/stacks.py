@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rinr.networks.enlarging import Coarser
 from rinr.networks.families import family_named
-from rinr.networks.family import InPlace
+from rinr.networks.family import InPlace, Stack
+from rinr.networks.siren_rendering import SirenStack
 from rinr.weights import NetworkWeights
 
 
@@ -17,13 +19,17 @@ class Stacks:
         networks: their weights.
         device: where to put them.
         share: of the networks whose weights lie there.
+        step: pixels for one point of networks whose evaluation is dear; what lies between is interpolated.
 
     Attributes:
         present: ``[networks]``, which indices have a network.
     """
 
-    def __init__(self, networks: NetworkWeights, device: str, share: float = 1.0) -> None:
-        self._stacks = [family_named(each.family).stack(each.arrays, device, share) for each in networks.stacks]
+    def __init__(self, networks: NetworkWeights, device: str, share: float = 1.0, step: int = 1) -> None:
+        self._stacks: list[Stack] = []
+        for each in networks.stacks:
+            stack = family_named(each.family).stack(each.arrays, device, share)
+            self._stacks.append(Coarser(stack, step) if step > 1 and isinstance(stack, SirenStack) else stack)
         self._stack_of = torch.from_numpy(networks.stack_of).to(device, torch.long)
         self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)
         self.present = self._stack_of >= 0

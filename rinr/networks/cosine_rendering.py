@@ -82,7 +82,7 @@ class CosineStack:
         (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
         across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
         down = features((y + 1) / 2 * heights, high, self.rows, self.overlap)[:, None]
-        return down @ (self._weights(chosen) @ across.transpose(2, 3))
+        return down @ (self._weights(chosen, self.fine.take(chosen)) @ across.transpose(2, 3))
 
     @torch.no_grad()
     def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
@@ -97,9 +97,9 @@ class CosineStack:
             own.copy_(self._at_points(network, at))
         return values
 
-    def _weights(self, chosen: Tensor) -> Tensor:
+    def _weights(self, chosen: Tensor, fine: Tensor) -> Tensor:
         """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
-        weights, device = self.fine.take(chosen).to(torch.float32), str(self.fine.device)
+        weights, device = fine.to(torch.float32), str(self.fine.device)
         coarse = self.coarse.take(chosen).to(torch.float32)
         low = transform(self.down, device).T @ coarse @ transform(self.across, device)
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
@@ -111,29 +111,34 @@ class CosineStack:
         self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]
     ) -> None:
         """The same products without the zeros: few tiles reach a point, and few waves are in use."""
-        across, down = self._side(0, chosen, x), self._side(1, chosen, y)
-        highs, wides = _used(self.fine.take(chosen).numpy())
-        for place, (picture, mine, high, wide) in enumerate(
-            zip(pictures, self._weights(chosen), highs, wides.tolist(), strict=True)
+        fine = self.fine.take(chosen)
+        across, down, used = self._side(0, chosen, x), self._side(1, chosen, y), _used(fine.numpy())
+        for place, (picture, weights, *counts) in enumerate(
+            zip(pictures, self._weights(chosen, fine), *used, strict=True)
         ):
-            # Rows that are not used are left out of both products, and lie one after another in between.
-            used = np.flatnonzero(np.arange(self.rows) < high[:, None])
-            starts = [0, *np.cumsum(high).tolist()]
-            mine = mine.index_select(1, torch.from_numpy(used)).flatten(0, 1)
-            rows = mine.new_empty(len(mine), picture.shape[2])
-            side = across[place % len(across)]
-            for points, tile, both in side.runs:
-                last = self.columns + wide[tile + 1] if both else wide[tile]
-                some = slice(tile * self.columns, tile * self.columns + last)
-                torch.mm(mine[:, some], side.values[points, :last].T, out=rows[:, points])
-            rows, side = rows.unflatten(0, (3, -1)), down[place % len(down)]
-            for points, tile, both in side.runs:
-                values = side.values[points, : starts[tile + 1] - starts[tile]]
-                if both:
-                    beside = side.values[points, self.rows : self.rows + starts[tile + 2] - starts[tile + 1]]
-                    values = torch.cat([values, beside], dim=1)
-                some = slice(starts[tile], starts[tile + 1 + both])
-                torch.bmm(values.expand(3, -1, -1), rows[:, some], out=picture[:, points])
+            self._products(picture, weights, across[place % len(across)], down[place % len(down)], *counts)
+
+    def _products(
+        self, picture: Tensor, weights: Tensor, across: "_Side", down: "_Side", high: _Counts, wide: _Counts
+    ) -> None:
+        """One network, of which ``high [down]`` rows and ``wide [across]`` columns of each tile are used."""
+        # Rows that are not used are left out of both products, and lie one after another in between.
+        used = np.flatnonzero(np.arange(self.rows) < high[:, None])
+        starts, counts = [0, *np.cumsum(high).tolist()], wide.tolist()
+        weights = weights.index_select(1, torch.from_numpy(used)).flatten(0, 1)
+        between = weights.new_empty(len(weights), picture.shape[2])
+        for points, tile, both in across.runs:
+            last = self.columns + counts[tile + 1] if both else counts[tile]
+            some = slice(tile * self.columns, tile * self.columns + last)
+            torch.mm(weights[:, some], across.values[points, :last].T, out=between[:, points])
+        between = between.unflatten(0, (3, -1))
+        for points, tile, both in down.runs:
+            values = down.values[points, : starts[tile + 1] - starts[tile]]
+            if both:
+                beside = down.values[points, self.rows : self.rows + starts[tile + 2] - starts[tile + 1]]
+                values = torch.cat([values, beside], dim=1)
+            some = slice(starts[tile], starts[tile + 1 + both])
+            torch.bmm(values.expand(3, -1, -1), between[:, some], out=picture[:, points])
 
     def _side(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
         """The features at each picture's places along a side, -1 to 1, or at those of all."""
@@ -159,7 +164,8 @@ class CosineStack:
             )
         )
         # Tiles behind the last ones are zero, so that every point has two each way.
-        tiles = self._weights(network)[0].unflatten(2, (self.across, -1)).unflatten(1, (self.down, -1))
+        (weights,) = self._weights(network, self.fine.take(network))
+        tiles = weights.unflatten(2, (self.across, -1)).unflatten(1, (self.down, -1))
         wide, high = x.values.shape[1] // self.columns, y.values.shape[1] // self.rows
         tiles = functional.pad(tiles, (0, 0, 0, wide - 1, 0, 0, 0, high - 1))
         blocks = tiles.unfold(1, high, 1).unfold(3, wide, 1)  # [3, down, rows, across, columns, high, wide]
@@ -174,10 +180,10 @@ class CosineStack:
         index[inside] = order
         values = at.new_empty(3, at.shape[1])
         some = max(_POINT_FLOATS // (index.shape[1] * blocks.shape[1]), 1)
-        for own, weights, here in zip(index.split(some), blocks.split(some), inside.split(some), strict=True):
+        for own, some_blocks, here in zip(index.split(some), blocks.split(some), inside.split(some), strict=True):
             across, down = x.values[own.flatten()], y.values[own.flatten()]
-            products = torch.bmm(across.unflatten(0, own.shape), weights.transpose(1, 2))
-            sums = (products.unflatten(2, (3, -1)) * down.unflatten(0, own.shape)[:, :, None]).sum(dim=3)
+            products = torch.bmm(across.unflatten(0, own.shape), some_blocks.transpose(1, 2))
+            sums = products.unflatten(2, (3, -1)).mul_(down.unflatten(0, own.shape)[:, :, None]).sum(dim=3)
             values[:, own[here]] = sums[here].T
         return values
 
@@ -201,9 +207,10 @@ class _Side:
         ]
 
 
-def _used(fine: npt.NDArray[np.int8] | npt.NDArray[np.int16]) -> tuple[_Counts, _Counts]:
-    """How many of each tile's rows, and columns, hold all that is not zero: ``[n, down]`` and ``[n, across]``."""
-    there = (fine != 0).any(axis=1)
+def _used(fine: npt.NDArray[np.integer]) -> tuple[_Counts, _Counts]:
+    """How many of each tile's rows, and columns, of ``[n, 3, down, rows, across, columns]`` hold all that is not zero:
+    ``[n, down]`` and ``[n, across]``."""
+    there = np.bitwise_or.reduce(fine, axis=1) != 0
     there[:, :, 0, :, 0] = True  # the constants
     return _last(there.any(axis=(3, 4))), _last(there.any(axis=(1, 2)))
 

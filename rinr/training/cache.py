@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"weights-(\d+)-([0-9a-f]{64})-([0-9a-f]{64})\.arrow")
 _PART = ".part"
 _PART_SECONDS = 3600
-_BLOCK = 1 << 24
+_BLOCK = 1 << 20
 
 
 def key_of(payloads: pa.ChunkedArray) -> str:

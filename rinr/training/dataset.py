@@ -42,6 +42,7 @@ class RinrDataset(IndexedPictures):
         unknown: ``"refuse"`` objects whose label is not among the classes, or ``"drop"`` them.
         cache: a folder for what entropy decoding leaves, so that it is done once for all runs and processes.
         budget: bytes of weights that are kept on the device; those of the other frames go over batch by batch.
+        background_step: see :class:`rinr.decoder.LoadedFrames`; 2 halves what sine networks take, and more.
         augmentation: how ``augment`` shows the frames.
         window: batches within which frames that are decoded together are put together; 1: none.
         on_frames: told how many frames are ready, and how many there are in all.
@@ -68,6 +69,7 @@ class RinrDataset(IndexedPictures):
         unknown: Unknown = "refuse",
         cache: str | Path | None = None,
         budget: int | None = None,
+        background_step: int = 1,
         augmentation: Augmentation = USUAL,
         window: int = 1,
         on_frames: OnFrames | None = None,
@@ -78,7 +80,7 @@ class RinrDataset(IndexedPictures):
         self._ids = np.concatenate([_raw_ids(part.image_ids) for part in payloads])
         self._files, self._weights, self.notes = loaded.files, loaded.weights, loaded.notes
         self.device, self.augmentation, self.window = torch.device(device), augmentation, window
-        self._budget = budget
+        self._budget, self._background_step = budget, background_step
         weights = loaded.weights
         self.size = checked(size) if size else canvas_size([*map(tuple, np.unique(weights.sizes, axis=0).tolist())])
         self._truth = truth_of(
@@ -92,7 +94,7 @@ class RinrDataset(IndexedPictures):
             unknown=unknown,
             image_id=self.image_id,
         )
-        self._loaded = LoadedFrames(weights, device, budget)
+        self._loaded = self._load()
         self.load_seconds = time.perf_counter() - began
 
     def __len__(self) -> int:
@@ -135,6 +137,9 @@ class RinrDataset(IndexedPictures):
         images = self._loaded.look(places, through, *self.size, fill=GREY)
         return Batch(looks.light(images) if looks else images, self._truth.targets(places, self.device, maps))
 
+    def _load(self) -> LoadedFrames:
+        return LoadedFrames(self._weights, str(self.device), self._budget, self._background_step)
+
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs: where weights lie in a cache it opens that, otherwise it gets a copy of them."""
         state = self.__dict__.copy()
@@ -147,7 +152,7 @@ class RinrDataset(IndexedPictures):
         self.__dict__.update(state)
         if self._files is not None:
             self._weights = reopen(self._files)
-        self._loaded = LoadedFrames(self._weights, str(self.device), self._budget)
+        self._loaded = self._load()
 
 
 def _raw_ids(column: Any) -> npt.NDArray[np.uint8]:

@@ -23,8 +23,10 @@ from services.workers import start_device_workers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HANG_SECONDS = 1_800.0
-WORKER_SECONDS = 10.0  # between two looks of a worker at its queue: Prefect's own default
 """Nothing takes a tenth of it; it is there to end what hangs."""
+
+WORKER_SECONDS = 10.0
+"""Between two looks of a worker at its queue: Prefect's own default."""
 
 # As docs/operations.md has it. Connections beyond the pool are opened and closed again for each request; and every
 # twenty seconds the server reads each unfinished run that another run has started, and that one as well.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from rinr import decoder
 from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames, load
@@ -15,6 +16,7 @@ from rinr.networks.settings import CodecSettings, CosineSettings
 from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import Shape, SirenNetwork, in_order
 from rinr.presets import codec_preset
+from rinr.weights import entropy_decode
 from tests.conftest import frame, picture
 from tests.rinr import by_hand
 
@@ -80,10 +82,17 @@ def frames():
 FRAMES = frames()
 
 
-@pytest.mark.parametrize("on_cpu", [True, False], ids=["by slices", "as on a GPU"])
+@pytest.fixture(params=["what is shown alone", "small", "as on a GPU"])
+def ways(request, monkeypatch):
+    """The ways in which pictures are put together: small ones and those of a GPU are rendered whole."""
+    monkeypatch.setattr(LoadedFrames, "_on_cpu", request.param != "as on a GPU")
+    if request.param != "small":
+        monkeypatch.setattr(decoder, "_SMALL_PIXELS", 0)
+
+
+@pytest.mark.usefixtures("ways")
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (33, 47)])
-def test_every_pixel_is_what_its_point_of_the_frame_is_by_hand(size, on_cpu, monkeypatch):
-    monkeypatch.setattr(LoadedFrames, "_on_cpu", on_cpu)
+def test_every_pixel_is_what_its_point_of_the_frame_is_by_hand(size):
     loaded = load(FRAMES)
     for kind in (UPRIGHT, TURNED):
         # Each frame with each view, all in one batch.
@@ -95,6 +104,7 @@ def test_every_pixel_is_what_its_point_of_the_frame_is_by_hand(size, on_cpu, mon
             assert np.abs(shown.numpy() - expected).max() < 1e-4, (index, view)
 
 
+@pytest.mark.usefixtures("ways")
 def test_the_whole_frame_looks_as_it_is_rendered():
     loaded = load(FRAMES)
     indices = [0, 1, 2, 3, 4, 0]
@@ -108,6 +118,7 @@ def test_the_whole_frame_looks_as_it_is_rendered():
     assert torch.allclose(looked[-1].flip(2), rendered[0], atol=1e-5)
 
 
+@pytest.mark.usefixtures("ways")
 def test_a_view_does_not_depend_on_what_stands_beside_it():
     loaded = load(FRAMES)
     views = torch.tensor([*UPRIGHT.values()]).float()
@@ -166,3 +177,16 @@ def test_views_that_cannot_be_shown_are_refused():
         with pytest.raises(ValueError, match="a line"):
             loaded.look([0], torch.tensor([[[number, 0, 0], [0, 1, 0]]]), 8, 8)
     assert loaded.look([], torch.zeros(0, 2, 3), 8, 8).shape == (0, 3, 8, 8)
+
+
+def test_sine_backgrounds_alone_are_evaluated_at_fewer_points_and_only_where_asked():
+    full, fewer = load(FRAMES), LoadedFrames(entropy_decode(FRAMES), background_step=2)
+    for size in ((WIDTH, HEIGHT), (160, 107)):
+        expected, found = (each.render(range(5), *size) for each in (full, fewer))
+        for index in (0, 2, 4):  # cosine backgrounds
+            assert torch.equal(found[index], expected[index])
+        for index in (1, 3):
+            assert not torch.equal(found[index], expected[index])
+            assert float((found[index] - expected[index]).abs().mean()) < 2e-3
+    view = torch.tensor([TURNED["turned"]])
+    assert torch.equal(fewer.look([3], view, 64, 48), full.look([3], view, 64, 48))

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from benchmarks.speed_clock import Spent
 
-MINE = {"cosine": ("`balanced`", "`instant`"), "siren": ("`siren`", "`fast`")}
+MINE = {
+    "cosine": ("`balanced`", "`instant`"),
+    "siren": ("`siren`", "`fast`", "`siren`, background_step=2", "`fast`, background_step=2"),
+}
 
 
 @dataclass(frozen=True)

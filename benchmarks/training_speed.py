@@ -7,7 +7,7 @@ augmentation on the same accelerator; `benchmarks/jpeg_loaders.py` says what eac
 after round; figures are medians over rounds, of wall time and of processor time with that of workers.
 
 Claims, on a CPU: loading SIREN payloads takes no longer than Pillow's full decode, cosine payloads no longer than its
-``draft``, each Pillow with as many workers as suit it best. On a GPU: a whole step is 2.9 times as fast as with the
+``draft``, both with as many workers as suit them best. On a GPU: a whole step is 2.9 times as fast as with the
 best Pillow pipeline, with the process limited to 2 cores (``--cores 2``) and with all; the loader alone 5 times as fast
 as nvJPEG; and decoding takes less than 5 % of one core. What is missed is printed so, with its distance.
 
@@ -26,10 +26,12 @@ from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import PIL
 import torch
+from torch.utils.data import DataLoader
 
 from benchmarks import dali, jpeg_loaders
 from benchmarks.frames import find_folders
@@ -41,7 +43,7 @@ from rinr.codec.frame import pack_frame
 from rinr.pool import cores
 from rinr.training.dataset import RinrDataset
 from rinr.training.detector import Detector, detection_loss
-from rinr.training.pictures import Batch
+from rinr.training.pictures import Batch, collate
 
 PRESETS = {"balanced": 12, "instant": 12, "siren": 6, "fast": 6}
 """How many different frames each has: SIRENs take seconds to fit, and what decoding costs is alike for all."""
@@ -56,10 +58,17 @@ _FEWEST, _MOST = 2, 400
 
 @dataclass(frozen=True)
 class Measured:
-    """Medians of one side, in seconds a picture: the loader alone, with augmentation, and the whole step."""
+    """One side, in seconds a picture: the loader alone, with augmentation, and the whole step.
+
+    Attributes:
+        side: which.
+        spent: medians over the turns.
+        turns: each of them.
+    """
 
     side: Side
     spent: dict[str, Spent]
+    turns: dict[str, list[Spent]]
 
 
 def main() -> None:
@@ -94,7 +103,10 @@ def main() -> None:
                     "options": {key: str(value) for key, value in vars(options).items()},
                     "seconds_a_picture": {
                         m.side.name: {"kind": m.side.kind, "kilobytes": m.side.kilobytes}
-                        | {name: asdict(spent) for name, spent in m.spent.items()}
+                        | {
+                            name: asdict(spent) | {"turns": [asdict(each) for each in m.turns[name]]}
+                            for name, spent in m.spent.items()
+                        }
                         for m in measured
                     },
                     "not_measured": missing,
@@ -137,6 +149,9 @@ def _sides(
             dataset = RinrDataset(rows, size=SIZE, device=options.device, background_step=step)
             label = f"`{name}`" + (f", background_step={step}" if step > 1 else "")
             sides.append(Side(label, "ours", _ours(dataset, options.batch), 0, kilobytes))
+            if device.type == "cpu":  # on an accelerator decoding has no use for workers
+                loader = _by_workers(dataset, options.batch, 2)
+                sides.append(Side(f"{label}, 2 workers", "ours", loader, 2 * PREFETCHED, kilobytes))
 
     pictures = repeated(distinct, options.images)
     captured, shrunk = [p.captured for p in pictures], [p.shrunk for p in pictures]
@@ -186,6 +201,22 @@ def _ours(dataset: RinrDataset, batch_size: int) -> Loader:
     return batches
 
 
+def _by_workers(dataset: RinrDataset, batch_size: int, workers: int) -> Loader:
+    """Ours as a ``DataLoader`` decodes it in processes of one thread each."""
+
+    def batches(number: int, augment: bool) -> Iterator[Batch]:
+        wanted = jpeg_loaders.orders(len(dataset), batch_size, number)
+        loader: DataLoader[Any] = DataLoader(
+            dataset.examples(seed=0, augment=augment),
+            batch_sampler=[places for _, places in wanted],
+            num_workers=workers,
+            collate_fn=collate,
+        )
+        return iter(loader)
+
+    return batches
+
+
 def _again(loader: Loader) -> Loader:
     """What is left of a step where loading costs nothing."""
     (batch,) = loader(1, False)
@@ -209,7 +240,11 @@ def _measure(sides: Sequence[Side], options: argparse.Namespace, device: torch.d
                     needed = round(options.seconds / (found.wall * options.batch) + 0.5)
                     numbers[key] = min(max(needed, _FEWEST), _MOST)
     _say("")
-    return [Measured(side, {name: _medians(spent[side.name, name]) for name in MEASURES}) for side in sides]
+    turns = [{name: spent[side.name, name] for name in MEASURES} for side in sides]
+    return [
+        Measured(side, {name: _medians(found) for name, found in own.items()}, own)
+        for side, own in zip(sides, turns, strict=True)
+    ]
 
 
 def _medians(turns: Sequence[Spent]) -> Spent:

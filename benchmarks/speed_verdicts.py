@@ -84,13 +84,17 @@ def verdicts(figures: Mapping[str, Figures], device: str, missing: Mapping[str, 
                 own = _fastest(figures, [name for name in (mine, f"{mine}, 2 workers") if name in figures], "loader")
                 ratio = figures[best].loader.wall / figures[own].loader.wall
                 found.append(Verdict(claim, 1, ratio, f"{own} against {best}"))
+    if device == "cpu":
+        return [
+            *found,
+            Verdict("GPU, whole step against the best Pillow pipeline, times as fast", 2.9, None, "needs a GPU"),
+            Verdict("GPU, loader alone against nvJPEG, times as fast", 5, None, "needs a GPU"),
+            Verdict("GPU, share of one core while decoding", 0.05, None, "needs a GPU", at_most=True),
+        ]
     best = _fastest(figures, [name for name, f in figures.items() if f.kind == "pillow"], "step")
     for mine in (name for name in (*MINE["cosine"], *MINE["siren"]) if name in figures):
         claim = f"GPU, whole step, {mine} against the best Pillow pipeline, times as fast"
-        if device == "cpu":
-            found.append(Verdict(claim, 2.9, None, "needs a GPU"))
-        else:
-            found.append(Verdict(claim, 2.9, figures[best].step.wall / figures[mine].step.wall, f"against {best}"))
+        found.append(Verdict(claim, 2.9, figures[best].step.wall / figures[mine].step.wall, f"against {best}"))
         claim = f"GPU, loader alone, {mine} against nvJPEG, times as fast"
         if "nvJPEG" in missing:
             found.append(Verdict(claim, 5, None, missing["nvJPEG"]))
@@ -98,12 +102,9 @@ def verdicts(figures: Mapping[str, Figures], device: str, missing: Mapping[str, 
             ratio = figures["nvJPEG"].loader.wall / figures[mine].loader.wall
             found.append(Verdict(claim, 5, ratio, "captured JPEGs, resized on the GPU"))
         claim = f"GPU, {mine}, share of one core while decoding"
-        if device == "cpu":
-            found.append(Verdict(claim, 0.05, None, "needs a GPU", at_most=True))
-        else:
-            loader, step = figures[mine].loader, figures[mine].step
-            paced = f"flat out; at the pace of training {loader.cpu / step.wall:.3f}"
-            found.append(Verdict(claim, 0.05, loader.cpu / loader.wall, paced, at_most=True))
+        loader, step = figures[mine].loader, figures[mine].step
+        paced = f"flat out; at the pace of training {loader.cpu / step.wall:.3f}"
+        found.append(Verdict(claim, 0.05, loader.cpu / loader.wall, paced, at_most=True))
     return found
 
 

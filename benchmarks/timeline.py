@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from benchmarks import jpeg_loaders
 from benchmarks.frames import find_folders
 from benchmarks.speed_clock import settle
 from benchmarks.speed_frames import SIZE, encoded, find_pictures, repeated
+from benchmarks.timeline_picture import draw
+from benchmarks.timeline_spans import Half, Recorder, Span
 from rinr.decoder import LoadedFrames
 from rinr.pool import cores
 from rinr.training.augment import Looks
@@ -35,92 +37,6 @@ from rinr.training.dataset import RinrDataset
 from rinr.training.detector import Detector, detection_loss
 from rinr.training.pictures import Batch
 from rinr.training.truth import Truth
-
-COLOURS = {
-    "decode backgrounds": "#1b6ca8",
-    "decode objects": "#5aa9e6",
-    "read": "#6c757d",
-    "decode": "#b5442c",
-    "resize": "#e98a6d",
-    "wait for workers": "#f2d06b",
-    "to floats": "#9d8189",
-    "augment": "#8e6bbf",
-    "forward": "#2d8a57",
-    "backward": "#57b583",
-    "update": "#a9dcc0",
-}
-"""Of spans by their names: warm where pictures come from files, blue where from networks, green for the step itself."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Something that was done, on the clock that all processes of a machine share.
-
-    Attributes:
-        lane: who did it.
-        name: one of :data:`COLOURS`.
-        start: seconds.
-        stop: seconds.
-    """
-
-    lane: str
-    name: str
-    start: float
-    stop: float
-
-
-@dataclass
-class Recorder:
-    """Collects spans of this process and, on a GPU, of the accelerator."""
-
-    device: torch.device
-    spans: list[Span] = field(default_factory=list)
-    _events: list[tuple[str, Any, Any]] = field(default_factory=list)
-    _base: tuple[float, Any] | None = None
-
-    def start(self) -> None:
-        """Forget what was; from here on the accelerator's clock is tied to the host's."""
-        self.spans, self._events = [], []
-        if self.device.type == "cuda":
-            settle(self.device)
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            event.synchronize()
-            self._base = time.perf_counter(), event
-
-    @contextmanager
-    def span(self, name: str) -> Iterator[None]:
-        """What is done within is one span."""
-        began = time.perf_counter()
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if self.device.type == "cuda" else []
-        if events:
-            events[0].record()
-        yield
-        if events:
-            events[1].record()
-            self._events.append((name, *events))
-        self.spans.append(Span("main process", name, began, time.perf_counter()))
-
-    def all(self) -> list[Span]:
-        """Of both lanes."""
-        if not self._base:
-            return self.spans
-        settle(self.device)
-        zero, base = self._base
-        on_device = [
-            Span("accelerator", name, *(zero + base.elapsed_time(event) / 1000 for event in (first, last)))
-            for name, first, last in self._events
-        ]
-        return self.spans + on_device
-
-
-@dataclass(frozen=True)
-class Half:
-    """One half of the picture: a pipeline's spans from the start of a step, and when each of its steps ended."""
-
-    title: str
-    spans: Sequence[Span]
-    ends: Sequence[float]
 
 
 def main() -> None:
@@ -153,43 +69,6 @@ def main() -> None:
             print(f"    {lane}: {name} {share * 1000 / options.steps:.1f} ms")
     if options.json:
         options.json.write_text(json.dumps([asdict(half) for half in (ours, theirs)], indent=1) + "\n")
-
-
-def draw(halves: Sequence[Half], file: Path, title: str) -> None:
-    """Both halves on one time axis, from the start of the first step that is shown."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    lanes = [sorted({span.lane for span in half.spans}, key=_lane_order) for half in halves]
-    figure = Figure(figsize=(11, 1.6 + 0.62 * sum(map(len, lanes)) + 0.5 * len(halves)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(
-        len(halves), 1, sharex=True, height_ratios=[len(each) + 0.6 for each in lanes], squeeze=False
-    )
-    last = max(half.ends[-1] - half.ends[0] for half in halves)
-    for axis, half, names in zip(axes[:, 0], halves, lanes, strict=True):
-        zero = half.ends[0]
-        for span in half.spans:
-            start, stop = max(span.start - zero, 0), min(span.stop - zero, half.ends[-1] - zero)
-            if start < stop:
-                axis.barh(
-                    names.index(span.lane), (stop - start) * 1000, left=start * 1000, height=0.72,
-                    color=COLOURS[span.name], edgecolor="white", linewidth=0.3,
-                )  # fmt: skip
-        for end in half.ends:
-            axis.axvline((end - zero) * 1000, color="black", linewidth=0.8, linestyle=":")
-        axis.set_yticks(range(len(names)), names)
-        axis.invert_yaxis()
-        axis.set_xlim(0, last * 1000)
-        axis.set_title(half.title, loc="left", fontsize=10)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[-1, 0].set_xlabel("milliseconds; dotted: a step ends")
-    used = {span.name for half in halves for span in half.spans}
-    handles = [Patch(color=colour, label=name) for name, colour in COLOURS.items() if name in used]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=11)
-    figure.savefig(file, dpi=110, metadata={"Software": None})
 
 
 def _options() -> argparse.Namespace:
@@ -325,10 +204,6 @@ def _sums(half: Half) -> dict[tuple[str, str], float]:
         inside = min(span.stop, half.ends[-1]) - max(span.start, half.ends[0])
         sums[span.lane, span.name] = sums.get((span.lane, span.name), 0.0) + max(inside, 0.0)
     return sums
-
-
-def _lane_order(lane: str) -> tuple[bool, str]:
-    return lane.startswith("worker"), lane
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ Example::
     (image,) = rinr.encode([frame], rinr.find_preset("balanced"))
     payload = rinr.pack_frame(image.frame)  # what travels
     pixels = rinr.decode(rinr.unpack_frame(payload))
+
+    dataset = rinr.RinrDataset("shard.parquet")  # to train a detector on: docs/training.md
 """
 
 from importlib import import_module
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from rinr.labels import LabelError, parse_coco
     from rinr.outcome import Outcome
     from rinr.presets import encoding_id, find_preset
+    from rinr.training.dataset import RinrDataset
     from rinr.version import __version__
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "LabelError",
     "Outcome",
     "PayloadError",
+    "RinrDataset",
     "__version__",
     "decode",
     "decode_background",
@@ -56,6 +60,7 @@ _HOMES = {
     "LabelError": "rinr.labels",
     "Outcome": "rinr.outcome",
     "PayloadError": "rinr.codec.bytestream",
+    "RinrDataset": "rinr.training.dataset",
     "__version__": "rinr.version",
     "decode": "rinr.decoder",
     "decode_background": "rinr.decoder",

@@ -199,7 +199,8 @@ class LoadedFrames:
         bare: Tensor | None = None,
     ) -> Tensor:
         chosen, pictures = self._begun(indices, (across.size, down.size), out)
-        some = self._some(len(chosen), across.size * down.size)
+        dear = self._backgrounds.dear or self._objects.dear
+        some = self._some(len(chosen) if dear else 0, across.size * down.size)
         parts, owners = chosen.split(some), self._owners_of_objects(chosen, bare).split(some)
         axes = across.split(some, len(parts)), down.split(some, len(parts))
 
@@ -246,10 +247,11 @@ class LoadedFrames:
             return chosen, out
         return chosen, torch.empty(len(chosen), 3, size[1], size[0], device=self.device)
 
-    def _some(self, count: int, pixels: int) -> int:
-        """How many of ``count`` pictures are made at once."""
+    def _some(self, shared: int, pixels: int) -> int:
+        """How many pictures are made at once, where threads share so many of them; 0: pictures that are made together
+        take so much less time that they are not shared."""
         most = max(_FRAME_PIXELS[torch.device(self.device).type] // pixels, 1)
-        return min(most, -(-count // torch.get_num_threads())) if self._on_cpu and count else most
+        return min(most, -(-shared // torch.get_num_threads())) if self._on_cpu and shared else most
 
     def _make_each(self, make: Callable[[_Split], None], splits: Sequence[_Split]) -> None:
         if self._on_cpu:

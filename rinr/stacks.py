@@ -8,7 +8,6 @@ from torch import Tensor
 from rinr.networks.enlarging import Coarser
 from rinr.networks.families import family_named
 from rinr.networks.family import InPlace, Stack
-from rinr.networks.siren_rendering import SirenStack
 from rinr.weights import NetworkWeights
 
 
@@ -23,13 +22,15 @@ class Stacks:
 
     Attributes:
         present: ``[networks]``, which indices have a network.
+        dear: whether any of them is dear to evaluate.
     """
 
     def __init__(self, networks: NetworkWeights, device: str, share: float = 1.0, step: int = 1) -> None:
         self._stacks: list[Stack] = []
         for each in networks.stacks:
             stack = family_named(each.family).stack(each.arrays, device, share)
-            self._stacks.append(Coarser(stack, step) if step > 1 and isinstance(stack, SirenStack) else stack)
+            self._stacks.append(Coarser(stack, step) if step > 1 and stack.dear else stack)
+        self.dear = any(stack.dear for stack in self._stacks)
         self._stack_of = torch.from_numpy(networks.stack_of).to(device, torch.long)
         self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)
         self.present = self._stack_of >= 0

@@ -169,6 +169,8 @@ CODECS = (JPEG, WEBP, AVIF)
 class CodecStack:
     """Decoded pictures of one size on a device, 8 bits a value."""
 
+    dear = False
+
     def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         self.pictures = Rows(arrays["pictures"], device, share)  # [networks, 3, height, width]
 

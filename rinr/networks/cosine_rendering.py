@@ -51,6 +51,8 @@ def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
 class CosineStack:
     """Networks with equal numbers of tiles and waves on a device; their weights stay small integers."""
 
+    dear = False
+
     def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         fine, sizes = arrays["fine"], arrays["size"].tolist()
         _, _, self.down, self.rows, self.across, self.columns = fine.shape

@@ -17,6 +17,8 @@ class Coarser:
         step: pixels from one point to the next, each way.
     """
 
+    dear = True
+
     def __init__(self, stack: Stack, step: int) -> None:
         self.stack, self.step = stack, step
 

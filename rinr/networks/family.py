@@ -40,6 +40,10 @@ class Network(Protocol):
 class Stack(Protocol):
     """Networks of one group on a device, rendered together."""
 
+    @property
+    def dear(self) -> bool:
+        """Whether evaluating them takes far longer than asking for it, so that fewer points, or more threads, pay."""
+
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Values of some of the networks on grids of points.
 

@@ -24,6 +24,8 @@ _POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
 class SirenStack:
     """Networks of one shape on a device: their weights stay small integers, and become floats when evaluated."""
 
+    dear = True
+
     def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         width, layers = arrays["shape"][0].tolist()
         self.shape = Shape(width, layers)

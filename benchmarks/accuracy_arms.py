@@ -90,9 +90,7 @@ def parse(name: str) -> Arm:
     except ValueError as error:
         raise ValueError(f"arm {name!r} is none of a, b, c, {', '.join(SAME_BYTES)}, e, and {error}") from None
     if preset is None and arm.sent.changes:
-        raise ValueError(
-            f"arm {name!r}: {', '.join(arm.sent.changes)} change what networks are sent, of which it has none"
-        )
+        raise ValueError(f"arm {name!r} sends no networks that {', '.join(arm.sent.changes)} could change")
     return arm
 
 

@@ -14,11 +14,11 @@ def folder(name: str, count: int) -> LabelledFolder:
 def test_blocks_of_time_with_a_gap() -> None:
     assert blocks(100) == (range(55), range(70, 100))
     assert blocks(5) == (range(2), range(3, 5))
-    with pytest.raises(ValueError, match="3 frames"):
-        blocks(3)
+    with pytest.raises(ValueError, match="2 frames"):
+        blocks(2)
 
 
-@pytest.mark.parametrize("count", range(5, 150))
+@pytest.mark.parametrize("count", [5, 6, 7, 16, 64, 113, 140, 1000])
 def test_every_test_frame_is_later_and_never_a_neighbour(count: int) -> None:
     sequence = new_sequence(folder("one", count), train=16, test=20)
     last, first = int(sequence.train[-1].stem), int(sequence.test[0].stem)

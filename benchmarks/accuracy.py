@@ -33,6 +33,7 @@ from benchmarks.frames import find_folders
 from rinr.files import write_whole
 
 _PAUSE_SECONDS = 2.0
+_NUMBERS = ("train_frames", "test_frames", "pre_frames", "epochs", "pre_epochs", "batch_size")
 
 
 def main() -> None:
@@ -40,6 +41,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     arms = [parse(name) for name in options.arms.split(",")]
     experiment = _experiment(options)
+    if options.encode_only:
+        for arm in arms:
+            size = sum(experiment.bytes_a_frame(arm).values()) / len(experiment.sequences)
+            _say(f"{arm.name}: {size:,.0f} bytes a frame")
+        return
     if not options.report:
         _work(experiment, arms, options.seeds, options.minutes)
     found = _found(experiment, arms, options.seeds)
@@ -60,12 +66,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--new", default=",".join(NEW), help="sequences that arrive; all others are pre-trained on")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no run begins later")
     parser.add_argument("--pause-file", type=Path, help="work stands still while it is there")
+    parser.add_argument("--encode-only", action="store_true", help="make what the arms send, and train nothing")
     parser.add_argument("--report", action="store_true", help="do nothing, tell what is there")
     parser.add_argument("--plot", type=Path, help="accuracy over bytes, as a PNG")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument("--device", default="cpu", help="torch device that trains (default cpu)")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default 1)")
-    for name in ("train_frames", "test_frames", "pre_frames", "epochs", "pre_epochs"):
+    parser.add_argument("--canvas", type=_canvas, default=base.canvas, help="training size (default 416x240)")
+    for name in _NUMBERS:
         value = getattr(base, name)
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help=f"default {value}")
     options = parser.parse_args()
@@ -74,9 +82,13 @@ def _options() -> argparse.Namespace:
     return options
 
 
+def _canvas(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
 def _experiment(options: argparse.Namespace) -> Experiment:
-    names = ("train_frames", "test_frames", "pre_frames", "epochs", "pre_epochs")
-    settings = Settings(**{name: getattr(options, name) for name in names})
+    settings = Settings(canvas=options.canvas, **{name: getattr(options, name) for name in _NUMBERS})
     new, others = divide(find_folders(options.folders), options.new.split(","))
     sequences = [new_sequence(folder, settings.train_frames, settings.test_frames) for folder in new]
 

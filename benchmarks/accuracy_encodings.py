@@ -134,8 +134,11 @@ class Encodings:
             tried[settings] = size, sum(image.background_db or 0.0 for image in images)
             return size <= most
 
+        def too_many_at(scale: int) -> Callable[[int], bool]:
+            return lambda quality: not fits(CodecSettings(kind, quality, scale))
+
         for scale in SCALES:
-            _lowest(_LOWEST, _HIGHEST, lambda quality, scale=scale: not fits(CodecSettings(kind, quality, scale)))
+            _lowest(_LOWEST, _HIGHEST, too_many_at(scale))
         fitting = [settings for settings, (size, _) in tried.items() if size <= most]
         if fitting:
             return max(fitting, key=lambda settings: tried[settings][1])

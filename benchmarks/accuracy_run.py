@@ -46,13 +46,13 @@ class Settings:
         rate: of the fine-tuning.
     """
 
-    canvas: tuple[int, int] = (320, 192)
+    canvas: tuple[int, int] = (416, 240)
     pre_frames: int = 24
     train_frames: int = 16
     test_frames: int = 20
-    pre_epochs: int = 24
+    pre_epochs: int = 20
     epochs: int = 20
-    batch_size: int = 8
+    batch_size: int = 4
     pre_rate: float = 2e-3
     rate: float = 1e-3
 
@@ -233,8 +233,8 @@ class Experiment:
     @cached_property
     def _pre_key(self) -> str:
         old = [[folder.ids(file) for file in spread(folder.files, self.settings.pre_frames)] for folder in self.others]
-        of_new = {"train_frames": 0, "test_frames": 0, "epochs": 0, "rate": 0}
-        return _hash([asdict(replace(self.settings, **of_new)), old])
+        own = replace(self.settings, train_frames=0, test_frames=0, epochs=0, rate=0)
+        return _hash([asdict(own), old])
 
     def _path(self, arm: Arm, seed: int) -> Path:
         sent = [key(arm.sent, self._ids[s.name]) for s in self.sequences] if _sends_payloads(arm) else []

@@ -9,19 +9,20 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.accuracy_arms import LEAST_MARGIN, MARGIN, SAME_BYTES, Arm
+from benchmarks.accuracy_arms import BACKGROUNDS, LEAST_MARGIN, MARGIN, OURS, Arm
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
 from rinr.encoder import encode
 from rinr.files import write_whole
 from rinr.folders import spread
 from rinr.frames import Frame
+from rinr.networks.payload import write_networks
 from rinr.networks.settings import CodecSettings
 from rinr.neural_controls import rapid
 from rinr.presets import BALANCED, Preset, codec_preset, encoding_id
@@ -79,17 +80,24 @@ class Encodings:
         path = self.folder / name / f"{_slug(arm.name)}-{key(arm, image_ids)}.parquet"
         if not path.exists():
             self.say(f"encoding {len(image_ids)} frames of {name} for {arm.name}")
-            read = frames()
-            if arm.base in SAME_BYTES:
-                ours = self.sent(Arm("b"), name, lambda: read, image_ids)
-                preset, images = self._same_bytes(arm.base.removeprefix("d-"), read, [row.frame for row in ours.rows])
-            else:
-                assert arm.preset is not None
-                preset, images = arm.preset, self._encode([arm.boxes(frame) for frame in read], arm.preset)
-            table = to_table([ShardRow(image.image_id, image.frame) for image in images])
-            write_whole(path, _parquet(table.replace_schema_metadata({"preset": words(preset)})))
+            preset, rows = self._made(arm, name, frames, image_ids)
+            write_whole(path, _parquet(to_table(rows).replace_schema_metadata({"preset": words(preset)})))
         table = pq.read_table(path)
         return Sent(from_table(table), table.schema.metadata[b"preset"].decode())
+
+    def _made(
+        self, arm: Arm, name: str, frames: Callable[[], Sequence[Frame]], image_ids: Sequence[str]
+    ) -> tuple[Preset, list[ShardRow]]:
+        preset, read = arm.preset, list(frames())
+        if arm.base == BACKGROUNDS:  # those of ours, which do not depend on the objects
+            assert preset is not None
+            return preset, [bare(row) for row in self.sent(Arm(OURS), name, lambda: read, image_ids).rows]
+        if preset is None:
+            ours = [row.frame for row in self.sent(Arm(OURS), name, lambda: read, image_ids).rows]
+            preset, images = self._same_bytes(arm.base.removeprefix("d-"), read, ours)
+        else:
+            images = self._encode([arm.boxes(frame) for frame in read], preset)
+        return preset, [ShardRow(image.image_id, image.frame) for image in images]
 
     def _encode(self, frames: Sequence[Frame], preset: Preset) -> list[EncodedImage]:
         return encode(frames, preset, progress=lambda done, total: self.pause())
@@ -150,6 +158,11 @@ def key(arm: Arm, image_ids: Sequence[str]) -> str:
     preset = arm.preset or BALANCED
     asked = [CODEC_VERSION, arm.sent.name, encoding_id(preset), MARGIN, LEAST_MARGIN, *image_ids]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def bare(row: ShardRow) -> ShardRow:
+    """A frame whose boxes have no networks of their own."""
+    return replace(row, frame=replace(row.frame, objects=write_networks([None] * len(row.frame.boxes))))
 
 
 def words(preset: Preset) -> str:

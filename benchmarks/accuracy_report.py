@@ -1,6 +1,6 @@
 """What came out: a table of the arms, and verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ MARGIN = 2.0
 """Points of mAP50 by which networks may lie below JPEGs and still count as no worse."""
 
 POWER = 10.0
-"""Points of mAP50 that captured JPEGs have to gain over nothing, or the set-up can show nothing."""
+"""Points of mAP50 that captured JPEGs have to gain over nothing, or the set-up can show nothing. In a sequence that
+gains less no arm finds the objects, and a difference of zero says nothing: verdicts leave it out."""
 
 Results = Mapping[Arm, Mapping[int, Result]]
 """By arm and seed."""
@@ -67,19 +68,32 @@ def lines(results: Results) -> list[Line]:
                 map50=float(np.mean([100 * mean_of(run.map50) for run in runs])),
                 map50_95=float(np.mean([100 * mean_of(run.map50_95) for run in runs])),
                 pooled50=float(np.mean([100 * run.pooled50 for run in runs])),
-                beside_captured=difference(*_scores(by_seed, base)) if base and paired else None,
+                beside_captured=difference(*_scores(by_seed, base, list(runs[0].map50))) if base and paired else None,
             )
         )
     return made
 
 
+def with_power(results: Results) -> list[str]:
+    """Sequences in which captured JPEGs gain enough over nothing to tell arms apart; all where that is not known."""
+    names = list(next(iter(next(iter(results.values())).values())).map50)
+    captured, nothing = results.get(Arm(CAPTURED)), results.get(Arm(NOTHING))
+    if not captured or not nothing or not set(captured) & set(nothing):
+        return names
+    first, second = _scores(captured, nothing, names)
+    return [name for name, gain in zip(names, (first - second).mean(axis=1), strict=True) if gain >= POWER]
+
+
 def verdicts(results: Results) -> list[Verdict]:
-    """Answers to all questions for which there are runs."""
-    answers = []
+    """Answers to all questions for which there are runs, from the sequences of :func:`with_power`."""
+    answers: list[Verdict] = []
+    names = with_power(results)
+    if not names:
+        return answers
 
     def ask(question: str, ours: Arm, theirs: Arm, answer: Any) -> None:
         if ours in results and theirs in results and set(results[ours]) & set(results[theirs]):
-            pair = _scores(results[ours], results[theirs])
+            pair = _scores(results[ours], results[theirs], names)
             answers.append(Verdict(question, difference(*pair), answer(*pair)))
 
     def has_power(ours: Scores, theirs: Scores) -> str:
@@ -114,7 +128,11 @@ def markdown(results: Results) -> str:
             f"| {line.arm} | {line.seeds} | {line.bytes_a_frame:,.0f} | {line.map50:.1f} | {line.map50_95:.1f} "
             f"| {line.pooled50:.1f} | {beside} |"
         )
-    rows += ["", "| question | difference | answer |", "|---|---|---|"]
+    rows += [
+        "",
+        f"From {', '.join(with_power(results)) or 'no sequence'}, where a gains {POWER:g} points over e or more:",
+    ]
+    rows += ["", "| question | difference in mAP50 | answer |", "|---|---|---|"]
     rows += [f"| {one.question} | {_spoken(one.difference)} | {one.answer} |" for one in verdicts(results)]
     rows += ["", *_by_sequence(results)]
     return "\n".join(rows)
@@ -124,6 +142,7 @@ def as_json(results: Results) -> dict[str, Any]:
     """The same for programs."""
     return {
         "arms": [asdict(line) for line in lines(results)],
+        "with_power": with_power(results),
         "verdicts": [asdict(verdict) for verdict in verdicts(results)],
         "map50": {
             arm.name: {str(seed): run.map50 for seed, run in by_seed.items()} for arm, by_seed in results.items()
@@ -150,10 +169,9 @@ def _by_sequence(results: Results) -> list[str]:
     return rows
 
 
-def _scores(ours: Mapping[int, Result], theirs: Mapping[int, Result]) -> tuple[Scores, Scores]:
-    """``[sequences, seeds]`` each, in points, of the seeds and sequences that both have."""
+def _scores(ours: Mapping[int, Result], theirs: Mapping[int, Result], names: Sequence[str]) -> tuple[Scores, Scores]:
+    """``[sequences, seeds]`` each, in points, of the seeds that both have."""
     seeds = sorted(set(ours) & set(theirs))
-    names = [name for name in ours[seeds[0]].map50 if name in theirs[seeds[0]].map50]
     first, second = (
         np.array([[100 * runs[seed].map50[name] for seed in seeds] for name in names]) for runs in (ours, theirs)
     )

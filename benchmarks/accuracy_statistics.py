@@ -19,6 +19,7 @@ CONFIDENCE = 0.95
 _Z = 1.96  # of a normal distribution, within which that share lies
 _DRAWS = 10_000
 _MOST_SEEDS = 1_000
+_TOO_FEW = "needs at least 2 seeds and 2 sequences"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def no_worse(ours: Scores, theirs: Scores, margin: float) -> str:
         margin: in points, more than zero.
     """
     one = difference(ours, theirs)
+    if min(ours.shape) < 2:
+        return f"undecided, {_TOO_FEW}"
     if one.low > -margin:
         return "no worse"
     if one.high < -margin:
@@ -136,6 +139,8 @@ def no_worse(ours: Scores, theirs: Scores, margin: float) -> str:
 def above(ours: Scores, theirs: Scores) -> str:
     """Whether an arm is better than another, in words: the whole interval lies on one side of zero, or undecided."""
     one = difference(ours, theirs)
+    if min(ours.shape) < 2:
+        return f"undecided, {_TOO_FEW}"
     if one.low > 0:
         return "above"
     if one.high < 0:
@@ -147,7 +152,7 @@ def needed(apart: Scores, border: float) -> str:
     """How many seeds, or else sequences, would part the mean difference from a border, in words."""
     sequences, seeds = apart.shape
     if min(sequences, seeds) < 2:
-        return "needs at least 2 seeds and 2 sequences"
+        return _TOO_FEW
     components, distance = spread(apart), abs(float(apart.mean()) - border)
     if distance == 0:
         return "lies on the border itself"

@@ -66,6 +66,7 @@ def test_verdicts() -> None:
     assert above(theirs + 0.1, theirs) == "above"
     assert above(theirs - 0.1, theirs) == "below"
     assert above(theirs, theirs) == "undecided, lies on the border itself"
+    assert above(theirs[:, :1] + 9, theirs[:, :1]) == "undecided, needs at least 2 seeds and 2 sequences"
     assert no_worse(theirs + NOISE - 3, theirs, margin=2).startswith("undecided, needs about ")
 
 

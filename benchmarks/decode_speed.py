@@ -9,7 +9,10 @@ ours to a batch of float pictures, ready to train on, in memory that the batch b
 arrays, which are not yet that.
 
 CPU time is printed beside wall time: on a shared machine it is the steadier one. For SIREN a floor is printed as well:
-the sines of a frame at the rate of ``torch.sin`` alone, without one matrix product.
+the sines of a frame at the rate of ``numpy.sin`` alone, without one matrix product.
+
+SIREN is timed again with backgrounds evaluated at every second pixel each way (``background_step=2``), and what that
+costs in PSNR against the working frames is printed.
 """
 
 import argparse
@@ -17,7 +20,7 @@ import io
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -29,12 +32,15 @@ from PIL import Image
 
 from benchmarks.frames import find_folders
 from rinr.codec.frame import EncodedFrame
-from rinr.decoder import load
+from rinr.decoder import LoadedFrames, load, to_pixels
 from rinr.encoder import encode
 from rinr.folders import spread
+from rinr.frames import Frame
+from rinr.metrics import frame_psnr, mean_db
 from rinr.networks.payload import read_networks
 from rinr.networks.siren_coding import SirenNetwork
 from rinr.presets import PRESETS
+from rinr.weights import entropy_decode
 
 _ROUNDS = 7
 _LARGE = 31 << 20
@@ -68,6 +74,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__} with 1 thread; ", end="")
     print(f"{len(frames)} frames, {_SOURCE[0]}x{_SOURCE[1]} to {_SIZE[0]}x{_SIZE[1]}, batches of {count}\n")
     batch = torch.zeros(count, 3, _SIZE[1], _SIZE[0])
+    lost: dict[str, str] = {}
     sines: dict[str, float] = {}
     timed: dict[str, Callable[[], object]] = {
         "Pillow, draft": lambda: [_draft(data) for data in files],
@@ -80,22 +87,19 @@ def main() -> None:
             loaded = load(encoded)
             sines[f"`{preset.name}`"] = sum(map(_sines, encoded)) / count
             timed[f"`{preset.name}`"] = partial(loaded.render, range(count), *_SIZE, out=batch)
+            if sines[f"`{preset.name}`"]:
+                coarser = LoadedFrames(entropy_decode(encoded), background_step=2)
+                timed[f"`{preset.name}`, step 2"] = partial(coarser.render, range(count), *_SIZE, out=batch)
+                pairs = [_quality(each, spread(frames, options.encoded)) for each in (loaded, coarser)]
+                lost[preset.name] = " and ".join(f"{one - other:.2f} dB" for one, other in zip(*pairs, strict=True))
     angles, values = torch.rand(_ANGLES) * 20 - 10, torch.empty(_ANGLES)
     works = [(work, count) for work in timed.values()]
-    works.append((partial(torch.sin, angles, out=values), _ANGLES))
-    for work, _ in works:
-        work()
-    seconds: list[list[tuple[float, float]]] = [[] for _ in works]
-    for _ in range(_ROUNDS):
-        for own, (work, times) in zip(seconds, works, strict=True):  # in turn: what else the machine does falls on all
-            wall, cpu = time.perf_counter(), time.process_time()
-            work()
-            own.append(((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times))
-    medians = [tuple(map(median, zip(*own, strict=True))) for own in seconds]
-    draft, full, sine = medians[0], medians[1], medians[-1]
+    works.append((partial(np.sin, angles.numpy(), out=values.numpy()), _ANGLES))
+    found = medians(works, _ROUNDS)
+    draft, full, sine = found[0], found[1], found[-1]
     print("| | wall ms a frame | against draft | against full and LANCZOS | CPU ms a frame | against draft | ", end="")
     print("against full and LANCZOS |\n|---|---|---|---|---|---|---|")
-    for name, own in zip(timed, medians, strict=False):
+    for name, own in zip(timed, found, strict=False):
         columns = (f"{own[t] * 1000:.2f} | {own[t] / draft[t]:.2f} | {own[t] / full[t]:.2f}" for t in (0, 1))
         print(f"| {name} | {' | '.join(columns)} |")
     print("\nMedians over rounds in turn.")
@@ -103,10 +107,35 @@ def main() -> None:
         if number:
             floor = number * sine[1]
             print(
-                f"{name}: {number / 1e6:.1f} million sines a frame, which take torch.sin {floor * 1000:.2f} ms of CPU ",
+                f"{name}: {number / 1e6:.1f} million sines a frame, which take numpy.sin {floor * 1000:.2f} ms of CPU ",
                 end="",
             )
             print(f"time: {floor / draft[1]:.2f} of draft, {floor / full[1]:.2f} of full and LANCZOS.")
+
+    for name, decibels in lost.items():
+        print(f"`{name}`, step 2: {decibels} less PSNR of background and objects, against the working frames.")
+
+
+def medians(works: Sequence[tuple[Callable[[], object], int]], rounds: int) -> list[tuple[float, float]]:
+    """Wall and CPU seconds of each work, through so many times; medians over rounds in turn."""
+    for work, _ in works:
+        work()
+    seconds: list[list[tuple[float, float]]] = [[] for _ in works]
+    for _ in range(rounds):
+        for own, (work, times) in zip(seconds, works, strict=True):  # in turn: what else the machine does falls on all
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            own.append(((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times))
+    return [(median(wall for wall, _ in own), median(cpu for _, cpu in own)) for own in seconds]
+
+
+def _quality(loaded: LoadedFrames, frames: Sequence[Frame]) -> list[float]:
+    """Mean PSNR of background and of objects; the frames stand first in those loaded, in their order."""
+    pairs = [
+        frame_psnr(frame.pixels, to_pixels(loaded.render([index], *frame.size))[0], frame.boxes)
+        for index, frame in enumerate(frames)
+    ]
+    return [mean_db(values) or 0.0 for values in zip(*pairs, strict=True)]
 
 
 def _sines(frame: EncodedFrame) -> float:

@@ -3,8 +3,8 @@
     python -m benchmarks.idle_pipeline [--devices 10] [--images 100] [--rounds 5] [--json]
 
 Claims: with all pictures of all devices taken, encoded, delivered and trained on, a run of `pipeline` as the schedule
-starts it takes less than three times the processor time of an empty flow, makes one flow run and two task runs, and
-leaves no artifact. Of what it takes more, more than half is importing torch, for the id of the encoding, and Dask.
+starts it takes less than twice the processor time of an empty flow, makes one flow run and two task runs, and leaves
+no artifact.
 
 Both are processes of their own, as a worker starts them, in turn. Processor time is that of the process and what it
 starts, and that of the server meanwhile; wall time is beside it, from the start of the process to its end.

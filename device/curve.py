@@ -6,7 +6,7 @@ from device.report import DeviceReport
 
 
 def draw_curve(report: DeviceReport) -> bytes:
-    """A PNG of the loss of each epoch, and of mAP50 and mAP50:95 of the untrained and the trained detector."""
+    """A PNG of the loss of each epoch, and of mAP50 and mAP50:95 before and after the training."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -31,8 +31,8 @@ def draw_curve(report: DeviceReport) -> bytes:
                 after.append(getattr(comparison.after, field))
     places = range(len(names))
     for label, values, shift, color in (
-        ("untrained", before, -0.2, "tab:gray"),
-        ("trained", after, 0.2, "tab:green"),
+        ("before", before, -0.2, "tab:gray"),
+        ("after", after, 0.2, "tab:green"),
     ):
         bars = precision.bar([place + shift for place in places], values, 0.38, label=label, color=color)
         precision.bar_label(bars, fmt="%.2f", fontsize=8)

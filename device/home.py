@@ -5,7 +5,9 @@
     <home>/keys/              the keyring: whose shards are taken, and the device's own key
     <home>/received/          shards and their manifests
     <home>/acknowledgement    what the fog node was told last
-    <home>/model.safetensors, curve.png, report.json
+    <home>/model.safetensors          the model in use; beside it perhaps a candidate (device/models.py)
+    <home>/curve.png, detections.jpg, report.html, report.json    the last job's results (device/results.py)
+    <home>/training/                  of a job that is not finished (device/unfinished.py)
     <home>/lock               held by the process that is at work here
 """
 

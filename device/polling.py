@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from device.acknowledging import REMINDER
+from device.errors import DeviceJobError, NothingToTrainError
 from device.home import HomeError, Progress
-from device.job import DeviceJob, DeviceJobError, NothingToTrainError, contact, train_on_received
+from device.job import DeviceJob, contact, train_on_received
 from device.receiving import ContactError, ReceiveReport
 from device.report import DeviceReport
 from rinr.training.train import TrainingError

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from device.acknowledging import last_acknowledgement
 from device.home import unusable
-from device.job import finished_report
 from device.received import look
 from device.report import DeviceReport
+from device.results import finished_report
+from device.unfinished import is_unfinished
 from storage.fleet import Device
 from storage.shards.acknowledgement import RefusedShard
 from storage.shards.keyring import Entry, Keyring
@@ -30,6 +31,7 @@ class DeviceStanding:
         wanted: the shards that it was asked for then.
         refused: those that it was told were refused.
         trained: the report of the last training; ``None`` without one.
+        unfinished: whether a training was begun and cut off: the next run goes on with it.
     """
 
     device: str
@@ -43,6 +45,7 @@ class DeviceStanding:
     wanted: tuple[int, ...]
     refused: tuple[RefusedShard, ...]
     trained: DeviceReport | None
+    unfinished: bool
 
 
 def standing(device: Device) -> DeviceStanding:
@@ -70,4 +73,5 @@ def standing(device: Device) -> DeviceStanding:
         wanted=told.wanted if told else (),
         refused=told.refused if told else (),
         trained=finished_report(device),
+        unfinished=is_unfinished(Path(device.home)),
     )

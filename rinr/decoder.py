@@ -5,8 +5,10 @@ Where boxes overlap, every one of their networks has fitted the same residual, a
 hold pixels instead, which take the background's place.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -14,18 +16,24 @@ from torch import Tensor
 
 from rinr.codec.frame import EncodedFrame
 from rinr.frames import Pixels
-from rinr.networks.coordinates import Covered, Window, centres, covered
-from rinr.networks.families import family_named
-from rinr.networks.family import InPlace
-from rinr.weights import FrameWeights, NetworkWeights, entropy_decode
+from rinr.networks.coordinates import Axis, Covered, Window, covered
+from rinr.overlay import Part, Placed, add_box_by_box, add_by_index, parts_of
+from rinr.stacks import Stacks
+from rinr.turned import box_outlines, frame_points
+from rinr.weights import FrameWeights, entropy_decode
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 """The whole frame as a crop: left, top, right, bottom as parts of its sides."""
 
-_Part = tuple[Tensor, Covered, Covered]  # boxes worked on at once, as indices, and the columns and rows they cover
-_OBJECT_PIXELS = 1 << 20
 # Worked on at once: what shares the fixed costs of a pass among many frames, and what keeps a GPU busy.
 _FRAME_PIXELS = {"cpu": 1 << 23, "cuda": 1 << 26}
+# Pictures this small are rendered whole, many at once, even where some of them show little of their frames.
+_SMALL_PIXELS = 1 << 12
+_FLOATS_A_POINT = 4  # of a turned view, which holds both coordinates of each pixel in double precision
+
+_FLAT = 1e-12  # the determinant of a view that shows nothing
+
+_Render = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
@@ -63,15 +71,25 @@ class LoadedFrames:
     Args:
         weights: of the frames.
         device: where to put them.
+        budget: bytes of weights that may lie there, all without it. What is left stays where it is, in memory or in the
+            memory map of a cache, and goes over when it is rendered.
+        background_step: sine backgrounds are evaluated at one point for as many pixels each way, and enlarged. Presets
+            that fit them at half the sides lose little at 2, and take a quarter of the time; docs/results.md says how
+            little. Turned views are evaluated at every pixel.
     """
 
-    def __init__(self, weights: FrameWeights, device: str = "cpu") -> None:
+    def __init__(
+        self, weights: FrameWeights, device: str = "cpu", budget: int | None = None, background_step: int = 1
+    ) -> None:
+        share = 1.0 if budget is None else min(budget / max(weights.nbytes, 1), 1.0)
         self.device = device
         self.sizes = [(width, height) for width, height in weights.sizes.tolist()]
-        self._backgrounds = _Stacks(weights.backgrounds, device)
-        self._objects = _Stacks(weights.objects, device)
+        self._backgrounds = Stacks(weights.backgrounds, device, share, background_step)
+        self._objects = Stacks(weights.objects, device, share)
         self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
         self._owners = torch.from_numpy(weights.owners).to(device, torch.long)
+        firsts = np.searchsorted(weights.owners, np.arange(len(weights) + 1))
+        self._first_object = torch.from_numpy(firsts).to(device)
         self._frame_sizes = torch.from_numpy(weights.sizes).to(device, torch.float64)
         self._pasted = torch.from_numpy(weights.pasted).to(device)
         self._overlapping = torch.from_numpy(weights.overlapping).to(device)
@@ -80,7 +98,6 @@ class LoadedFrames:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    @torch.no_grad()
     def render(
         self, indices: Sequence[int], width: int, height: int, crop: Window = WHOLE, out: Tensor | None = None
     ) -> Tensor:
@@ -97,150 +114,219 @@ class LoadedFrames:
         Returns:
             ``[n, 3, height, width]``, float32 from 0 to 1.
         """
-        chosen = torch.as_tensor(list(indices), dtype=torch.long, device=self.device)
-        pictures = torch.empty(len(chosen), 3, height, width, device=self.device) if out is None else out
-        if pictures.device.type != "cpu" and not pictures.is_contiguous():
-            return pictures.copy_(self.render(indices, width, height, crop))
-        some = max(_FRAME_PIXELS[pictures.device.type] // (width * height), 1)
-        for mine, part in zip(chosen.split(some), pictures.split(some), strict=True):
-            self._render_backgrounds(part, mine, crop)
-            self._add_objects(part, mine, (width, height), crop)
-            part.clamp_(0, 1)
-        return pictures
+        return self._upright(indices, *self._cropped(crop, width, height), None, out)
+
+    def look(
+        self,
+        indices: Sequence[int],
+        views: Tensor,
+        width: int,
+        height: int,
+        *,
+        fill: float = 0.5,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Pictures of some of the frames, each with a view of its own: cropped, mirrored, scaled, moved or turned,
+        evaluated where its pixels lie in the frame and never resampled.
+
+        Example: the frame mirrored, and its left half at twice the scale::
+
+            views = torch.tensor([[[-1.0, 0, 1], [0, 1, 0]], [[0.5, 0, 0], [0, 0.5, 0]]])
+            pictures = loaded.look([3, 3], views, 640, 360)
+
+        Args:
+            indices: which frames; one may stand several times.
+            views: ``[n, 2, 3]``, float32, on the CPU: the affine map from points of the picture to points of the frame,
+                ``(x, y) = view @ (u, v, 1)``, all as parts of the sides, 0 to 1 from the top left. Where no view turns
+                (entries off the diagonal are zero), columns and rows are rendered by products; otherwise point by
+                point, which takes several times as long.
+            width: of the pictures, in pixels.
+            height: likewise.
+            fill: what stands where a picture shows what lies outside the frame, 0 to 1.
+            out: where to write them, as for :meth:`render`.
+
+        Returns:
+            ``[n, 3, height, width]``, float32 from 0 to 1.
+
+        Raises:
+            ValueError: views of another shape, or one that shows the frame as a line.
+        """
+        views = self._checked(views, len(indices))
+        if bool(views[:, 0, 1].any()) or bool(views[:, 1, 0].any()):
+            return self._turned(indices, views.to(self.device), (width, height), fill, out)
+        if bool((views == views[:1]).all()):
+            views = views[:1]  # what depends on the view alone is worked out once
+        views = views.to(self.device)
+        across, down = (Axis(views[:, side, 2], views[:, side, side], (width, height)[side]) for side in (0, 1))
+        return self._upright(indices, across, down, fill, out)
 
     def render_backgrounds(self, chosen: Tensor, width: int, height: int, crop: Window = WHOLE) -> Tensor:
         """Backgrounds alone and not clamped, as residuals are taken from them: ``[n, 3, height, width]``."""
         pictures = torch.empty(len(chosen), 3, height, width, device=self.device)
-        self._render_backgrounds(pictures, chosen, crop)
+        self._render_backgrounds(pictures, chosen, *self._cropped(crop, width, height), None)
         return pictures
 
-    def _render_backgrounds(self, pictures: Tensor, chosen: Tensor, crop: Window) -> None:
-        x = centres(pictures.shape[3], crop[0], crop[2], self.device) * 2 - 1
-        y = centres(pictures.shape[2], crop[1], crop[3], self.device) * 2 - 1
-        self._backgrounds.render_into(pictures, chosen, x[None], y[None])
+    def _cropped(self, crop: Window, width: int, height: int) -> tuple[Axis, Axis]:
+        first, span = (
+            torch.tensor(values, dtype=torch.float64, device=self.device)
+            for values in (crop[:2], (crop[2] - crop[0], crop[3] - crop[1]))
+        )
+        return Axis(first[:1], span[:1], width), Axis(first[1:], span[1:], height)
 
-    def _add_objects(self, pictures: Tensor, chosen: Tensor, size: tuple[int, int], crop: Window) -> None:
+    def _checked(self, views: Tensor, count: int) -> Tensor:
+        if views.shape != (count, 2, 3):
+            raise ValueError(f"views are {list(views.shape)}, expected [{count}, 2, 3]: one a picture")
+        views = views.double()
+        finite = bool(views.isfinite().all())
+        if not finite or not bool((torch.linalg.det(views[:, :, :2]).abs() > _FLAT).all()):
+            raise ValueError("a view shows its frame as a line, or has numbers that are not finite")
+        return views
+
+    @torch.no_grad()
+    def _upright(
+        self, indices: Sequence[int], across: Axis, down: Axis, fill: float | None, out: Tensor | None
+    ) -> Tensor:
+        chosen, pictures = self._begun(indices, (across.size, down.size), out)
+        some = self._some(across.size * down.size)
+        parts = chosen.split(some)
+        axes = across.split(some, len(parts)), down.split(some, len(parts))
+        for mine, part, x, y in zip(parts, pictures.split(some), *axes, strict=True):
+            self._render_backgrounds(part, mine, x, y, fill)
+            self._add_objects(part, mine, x, y)
+            part.clamp_(0, 1)
+        return pictures if out is None or pictures is out else out.copy_(pictures)
+
+    @torch.no_grad()
+    def _turned(
+        self, indices: Sequence[int], views: Tensor, size: tuple[int, int], fill: float, out: Tensor | None
+    ) -> Tensor:
+        chosen, pictures = self._begun(indices, size, out, by_index=True)
+        some = self._some(_FLOATS_A_POINT * size[0] * size[1])
+        for mine, part, view in zip(chosen.split(some), pictures.split(some), views.split(some), strict=True):
+            points, inside = frame_points(view, *size)
+            part.copy_(self._backgrounds.render_points(mine, points).view_as(part))
+            part.masked_fill_(~inside[:, None], fill)
+            self._add_turned_objects(part, mine, view)
+            part.clamp_(0, 1)
+        return pictures if out is None or pictures is out else out.copy_(pictures)
+
+    def _begun(
+        self, indices: Sequence[int], size: tuple[int, int], out: Tensor | None, by_index: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The frames that are asked for, and memory for their pictures: in one piece where indices write to it."""
+        chosen = torch.as_tensor(list(indices), dtype=torch.long, device=self.device)
+        if out is not None and ((self._on_cpu and not by_index) or out.is_contiguous()):
+            return chosen, out
+        return chosen, torch.empty(len(chosen), 3, size[1], size[0], device=self.device)
+
+    def _some(self, pixels: int) -> int:
+        return max(_FRAME_PIXELS[torch.device(self.device).type] // pixels, 1)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return torch.device(self.device).type == "cpu"
+
+    def _render_backgrounds(
+        self, pictures: Tensor, chosen: Tensor, across: Axis, down: Axis, fill: float | None
+    ) -> None:
+        x, y = across.places(), down.places()
+        if not self._on_cpu or across.size * down.size <= _SMALL_PIXELS:
+            self._backgrounds.render_into(pictures, chosen, x.clamp(-1, 1), y.clamp(-1, 1))
+            if fill is not None:
+                shown = _within(down.inside(), down.size)[:, :, None] & _within(across.inside(), across.size)[:, None]
+                pictures.masked_fill_(~shown[:, None], fill)
+            return
+        regions = [(slice(None), slice(None))]
+        if fill is not None:  # what lies outside the frames need not be rendered
+            bounds = zip(down.inside().tolist(), across.inside().tolist(), strict=True)
+            regions = [(slice(*rows), slice(*columns)) for rows, columns in bounds]
+        self._backgrounds.render_each(
+            [picture[:, rows, columns] for picture, (rows, columns) in zip(pictures, cycle(regions), strict=False)],
+            chosen,
+            [places[columns] for places, (_, columns) in zip(x, regions, strict=True)],
+            [places[rows] for places, (rows, _) in zip(y, regions, strict=True)],
+        )
+        if fill is not None:
+            for picture, (rows, columns) in zip(pictures, cycle(regions), strict=False):
+                _fill_around(picture, rows, columns, fill)
+
+    def _add_objects(self, pictures: Tensor, chosen: Tensor, across: Axis, down: Axis) -> None:
         """Add the mean of the residuals at every covered pixel, or paste the mean of the pixels, in place."""
-        # Every object of every chosen frame; a frame that was chosen twice has its objects twice.
-        wanted = (chosen[:, None] == self._owners[None]) & self._objects.present[None]
-        slots, objects = torch.nonzero(wanted, as_tuple=True)
+        slots, objects = self._objects_of(chosen)
         if not len(objects):
             return
-        columns = covered(self._boxes[objects, 0::2], self._frame_sizes[self._owners[objects], 0], size[0], crop[0::2])
-        rows = covered(self._boxes[objects, 1::2], self._frame_sizes[self._owners[objects], 1], size[1], crop[1::2])
-        # Boxes of like sides together, so that padding stays small.
-        order = torch.argsort(rows.count * (size[0] + 1) + columns.count, stable=True)
-        sides = torch.stack([columns.count, rows.count], dim=1)[order].tolist()
-        parts = [(part, columns.some(part), rows.some(part)) for part in _parts(order, sides)]
-        parts = [(part, x, y) for part, x, y in parts if x.index.shape[1] and y.index.shape[1]]
-        if pictures.device.type == "cpu":
-            self._add_box_by_box(pictures, slots, objects, parts)
-        else:
-            self._add_by_index(pictures, slots, objects, parts)
+        owners = self._owners[objects]
+        columns = covered(self._boxes[objects, 0::2], self._frame_sizes[owners, 0], across.some(slots))
+        rows = covered(self._boxes[objects, 1::2], self._frame_sizes[owners, 1], down.some(slots))
+        seen = torch.nonzero((columns.count > 0) & (rows.count > 0)).flatten()
+        if not len(seen):
+            return
+        parts = [
+            (part, columns.some(part), rows.some(part))
+            for part in (seen[some] for some in parts_of(columns.count[seen], rows.count[seen]))
+        ]
+        placed = self._placed(slots, objects)
 
-    def _add_box_by_box(self, pictures: Tensor, slots: Tensor, objects: Tensor, parts: Sequence[_Part]) -> None:
-        """On a CPU, slices take less than indices."""
-        covers: dict[int, tuple[slice, slice]] = {}
-        for part, x, y in parts:
-            for index, *bounds in torch.stack([part, x.start, x.count, y.start, y.count], dim=1).tolist():
-                left, columns, top, rows = bounds
-                covers[index] = slice(top, top + rows), slice(left, left + columns)
-        regions = {index: (slot, *covers[index]) for index, slot in enumerate(slots.tolist()) if index in covers}
-        count = None
-        if bool(self._overlapping[objects].any()):  # how many boxes share a pixel; a pass over the pictures
-            count = torch.zeros(len(pictures), *pictures.shape[2:])
-            for region in regions.values():
-                count[region] += 1
-        if self._any_pasted:
-            pasted = self._pasted[self._owners[objects]].tolist()
-            for index, (slot, rows, columns) in regions.items():
-                if pasted[index]:
-                    pictures[slot, :, rows, columns] = 0
-        for part, x, y in parts:
-            values = torch.empty(len(part), 3, y.place.shape[1], x.place.shape[1])
-            self._objects.render_into(values, objects[part], x.place, y.place)
-            for index, value in zip(part.tolist(), values, strict=True):
-                slot, rows, columns = region = regions[index]
-                mine = value[:, : rows.stop - rows.start, : columns.stop - columns.start]
-                pictures[slot, :, rows, columns].add_(mine if count is None else mine / count[region])
-
-    def _add_by_index(self, pictures: Tensor, slots: Tensor, objects: Tensor, parts: Sequence[_Part]) -> None:
-        """On a GPU, few calls for all boxes take less than some for each."""
-        height, width = pictures.shape[2:]
-        area = height * width
-        placed = []
-        for part, across, down in parts:
-            inside = down.inside[:, :, None] & across.inside[:, None, :]
-            pixel = down.index[:, :, None] * width + across.index[:, None, :]
-            placed.append((part, across.place, down.place, torch.where(inside, pixel, 0), inside))
-        count = None
-        if bool(self._overlapping[objects].any()):  # how many boxes share a pixel; a pass over the pictures
-            count = torch.zeros(len(pictures) * area, device=self.device)
-            for part, _, _, pixel, inside in placed:
-                flat = pixel + slots[part, None, None] * area
-                count.index_add_(0, flat.flatten(), inside.flatten().to(count.dtype))
-        if self._any_pasted:
-            for part, _, _, pixel, inside in placed:
-                pasted = torch.nonzero(inside & self._pasted[self._owners[objects[part]], None, None], as_tuple=True)
-                flat = pixel[pasted] + slots[part][pasted[0]] * (3 * area)
-                pictures.view(-1).index_fill_(0, (flat + torch.tensor([[0], [area], [2 * area]]).to(flat)).flatten(), 0)
-        colours = torch.arange(3, device=self.device)[:, None, None] * area
-        for part, x, y, pixel, inside in placed:
+        def render(part: Tensor, x: Tensor, y: Tensor) -> Tensor:
             values = torch.empty(len(part), 3, y.shape[1], x.shape[1], device=self.device)
             self._objects.render_into(values, objects[part], x, y)
-            if count is None:
-                values *= inside[:, None]
-            else:
-                values *= (inside / count[pixel + slots[part, None, None] * area].clamp(min=1))[:, None]
-            place = pixel[:, None] + slots[part, None, None, None] * (3 * area) + colours
-            pictures.view(-1).index_add_(0, place.flatten(), values.flatten())
+            return values
+
+        if self._on_cpu:
+            add_box_by_box(pictures, placed, parts, render)
+        else:
+            add_by_index(pictures, placed, [_by_index(*each, pictures.shape[3], render) for each in parts])
+
+    def _add_turned_objects(self, pictures: Tensor, chosen: Tensor, views: Tensor) -> None:
+        slots, objects = self._objects_of(chosen)
+        if not len(objects):
+            return
+        boxes = self._boxes[objects] / self._frame_sizes[self._owners[objects]].repeat(1, 2)
+        height, width = pictures.shape[2:]
+
+        def render(own: Tensor, places: Tensor) -> Tensor:
+            return self._objects.render_points(objects[own], places.flatten(2)).unflatten(2, places.shape[2:])
+
+        add_by_index(
+            pictures,
+            self._placed(slots, objects),
+            [
+                Part(outline.boxes, outline.pixel, outline.inside, partial(render, outline.boxes, outline.places))
+                for outline in box_outlines(boxes, views[slots], width, height)
+            ],
+        )
+
+    def _objects_of(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Every object of every chosen frame, and its picture; a frame that was chosen twice has its objects twice."""
+        counts = self._first_object[chosen + 1] - self._first_object[chosen]
+        slots = torch.arange(len(chosen), device=chosen.device).repeat_interleave(counts)
+        before = counts.cumsum(0) - counts
+        number = torch.arange(len(slots), device=chosen.device) - before[slots]
+        objects = self._first_object[chosen[slots]] + number
+        present = self._objects.present[objects]
+        return slots[present], objects[present]
+
+    def _placed(self, slots: Tensor, objects: Tensor) -> Placed:
+        pasted = self._pasted[self._owners[objects]] if self._any_pasted else None
+        return Placed(slots, pasted, bool(self._overlapping[objects].any()))
 
 
-class _Stacks:
-    """Networks of any groups, rendered by index."""
-
-    def __init__(self, networks: NetworkWeights, device: str) -> None:
-        self._stacks = [family_named(stacked.family).stack(stacked.arrays, device) for stacked in networks.stacks]
-        self._in_place = [stack if isinstance(stack, InPlace) else None for stack in self._stacks]
-        self._stack_of = torch.from_numpy(networks.stack_of).to(device, torch.long)
-        self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)
-        self.present = self._stack_of >= 0  # which indices have a network
-
-    def render_into(self, pictures: Tensor, chosen: Tensor, x: Tensor, y: Tensor) -> None:
-        """Write networks ``chosen [n]`` at ``x [n | 1, columns]``, ``y [n | 1, rows]`` into ``[n, 3, rows, columns]``;
-        zero where there is no network."""
-        stack_of = self._stack_of[chosen]
-        for number in stack_of.unique().tolist():
-            mine = torch.nonzero(stack_of == number).flatten()
-            if number < 0:
-                pictures[mine] = 0
-                continue
-            across = x if len(x) == 1 else x[mine]
-            down = y if len(y) == 1 else y[mine]
-            places, in_place = self._place_in[chosen[mine]], self._in_place[number]
-            if in_place and pictures.device.type == "cpu":
-                in_place.render_into([pictures[place] for place in mine.tolist()], places, across, down)
-                continue
-            rendered = self._stacks[number].render(places, across, down)
-            if len(mine) == len(chosen):
-                pictures.copy_(rendered)
-            elif pictures.device.type == "cpu":
-                for place, picture in zip(mine.tolist(), rendered, strict=True):  # many times faster than by index
-                    pictures[place] = picture
-            else:
-                pictures[mine] = rendered
+def _within(bounds: Tensor, size: int) -> Tensor:
+    """Which of so many pixels lie within bounds ``[n, 2]``: ``[n, size]``."""
+    index = torch.arange(size, device=bounds.device)
+    return (index >= bounds[:, :1]) & (index < bounds[:, 1:])
 
 
-def _parts(order: Tensor, sides: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-    """Cut boxes, sorted by their rows, so that no part has more padded pixels than are worked on at once."""
-    start, widest = 0, 0
-    for index, (columns, rows) in enumerate(sides):
-        widest = max(widest, columns)
-        # Padding to more than twice the sides of the part's first box is not worth a larger part.
-        first_columns, first_rows = sides[start]
-        # Features are as many as the square of a side: long thin boxes have few pixels and many of those.
-        over = (index - start + 1) * max(widest, rows) ** 2 > _OBJECT_PIXELS
-        if index > start and (over or rows > 2 * first_rows + 8 or columns > 2 * first_columns + 64):
-            yield order[start:index]
-            start, widest = index, columns
-    yield order[start:]
+def _fill_around(picture: Tensor, rows: slice, columns: slice, fill: float) -> None:
+    """Fill what lies around a region of ``[3, height, width]``."""
+    picture[:, : rows.start] = fill
+    picture[:, rows.stop :] = fill
+    picture[:, rows, : columns.start] = fill
+    picture[:, rows, columns.stop :] = fill
+
+
+def _by_index(part: Tensor, across: Covered, down: Covered, width: int, render: _Render) -> Part:
+    """Upright boxes with the place of each pixel written out."""
+    inside = down.inside[:, :, None] & across.inside[:, None, :]
+    pixel = down.index[:, :, None] * width + across.index[:, None, :]
+    return Part(part, torch.where(inside, pixel, 0), inside, partial(render, part, across.place, down.place))

@@ -53,6 +53,17 @@ def from_table(table: pa.Table) -> list[ShardRow]:
         ValueError: a column of :data:`SHARD` is missing, of another type, or has an empty field; the message names it.
         rinr.codec.bytestream.PayloadError: a payload is malformed.
     """
+    check_columns(table)
+    ids = [raw.hex() for raw in table["image_id"].to_pylist()]
+    return [ShardRow(image_id, frame) for image_id, frame in zip(ids, _frames(ids, table["payload"]), strict=True)]
+
+
+def check_columns(table: pa.Table) -> None:
+    """Refuse a table that has not the columns of :data:`SHARD`.
+
+    Raises:
+        ValueError: a column is missing, of another type, or has an empty field; the message names it.
+    """
     missing = [name for name in SHARD.names if name not in table.column_names]
     if missing:
         raise ValueError(f"not a table of encoded frames: no column {', '.join(missing)}")
@@ -62,8 +73,6 @@ def from_table(table: pa.Table) -> list[ShardRow]:
             raise ValueError(f"not a table of encoded frames: {field.name} is {column.type}, expected {field.type}")
         if column.null_count:
             raise ValueError(f"not a table of encoded frames: {field.name} has an empty field")
-    ids = [raw.hex() for raw in table["image_id"].to_pylist()]
-    return [ShardRow(image_id, frame) for image_id, frame in zip(ids, _frames(ids, table["payload"]), strict=True)]
 
 
 def frames_of(table: pa.Table) -> list[EncodedFrame]:

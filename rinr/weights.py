@@ -5,6 +5,7 @@ That is what lies on an accelerator while a detector is trained, and what a cach
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.networks.family import Arrays
 from rinr.networks.payload import Member, read_networks
+from rinr.networks.rows import Segments, pieces_of
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Stacked:
     Attributes:
         family: its name.
         arrays: as the family's ``arrays`` gives them.
+        group: what its networks have in common, in words: those of equal family and group can be stacked.
     """
 
     family: str
     arrays: Arrays
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,12 @@ class FrameWeights:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all networks."""
+        stacks = (*self.backgrounds.stacks, *self.objects.stacks)
+        return sum(int(array.nbytes) for stacked in stacks for array in stacked.arrays.values())
+
 
 def entropy_decode(frames: Sequence[EncodedFrame]) -> FrameWeights:
     """The weights of frames.
@@ -110,6 +120,62 @@ def frame_weights(
     )
 
 
+def join(parts: Sequence[FrameWeights], *, copy: bool = True) -> FrameWeights:
+    """Weights of several sets of frames as those of all of them, one after another.
+
+    Args:
+        parts: one or more.
+        copy: arrays are copied to lie in one piece. Otherwise the large ones stay in their pieces.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    names = tuple(sorted({name for part in parts for name in part.names}))
+    number = {name: index for index, name in enumerate(names)}
+    firsts = np.cumsum([0, *map(len, parts)])
+    return FrameWeights(
+        sizes=np.concatenate([part.sizes for part in parts]),
+        pasted=np.concatenate([part.pasted for part in parts]),
+        backgrounds=_join_networks([part.backgrounds for part in parts], copy),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        owners=np.concatenate([part.owners + np.int32(first) for part, first in zip(parts, firsts, strict=False)]),
+        labels=np.concatenate([_integers([number[name] for name in part.names])[part.labels] for part in parts]),
+        overlapping=np.concatenate([part.overlapping for part in parts]),
+        objects=_join_networks([part.objects for part in parts], copy),
+        names=names,
+    )
+
+
+def _join_networks(parts: Sequence[NetworkWeights], copy: bool) -> NetworkWeights:
+    groups: dict[tuple[str, str], list[Stacked]] = {}
+    stack_of, place_in = [], []
+    for part in parts:
+        numbers, before = [], []
+        for stacked in part.stacks:
+            own = groups.setdefault((stacked.family, stacked.group), [])
+            numbers.append(list(groups).index((stacked.family, stacked.group)))
+            before.append(sum(len(next(iter(other.arrays.values()))) for other in own))
+            own.append(stacked)
+        there = part.stack_of >= 0
+        # The last entries are for networks that are not there: -1 is the last place.
+        stack_of.append(_integers([*numbers, -1])[part.stack_of])
+        place_in.append(part.place_in + np.where(there, _integers([*before, 0])[part.stack_of], 0).astype(np.int32))
+    stacks = tuple(Stacked(own[0].family, _join_arrays(own, copy), own[0].group) for own in groups.values())
+    return NetworkWeights(np.concatenate(stack_of), np.concatenate(place_in), stacks)
+
+
+def _join_arrays(stacks: Sequence[Stacked], copy: bool) -> Arrays:
+    joined: dict[str, Any] = {}
+    for name, first in stacks[0].arrays.items():
+        pieces = [piece for stacked in stacks for piece in pieces_of(stacked.arrays[name])]
+        large = first.nbytes > _LARGE_ROW * len(first)
+        joined[name] = np.concatenate(pieces) if copy or not large or len(pieces) == 1 else Segments(pieces)
+    return joined
+
+
+_LARGE_ROW = 256
+# Bytes a network: what is smaller is soon copied, and dear to gather piece by piece.
+
+
 def _networks(members: Sequence[Member | None]) -> NetworkWeights:
     groups: dict[Hashable, list[int]] = {}
     for index, member in enumerate(members):
@@ -121,7 +187,8 @@ def _networks(members: Sequence[Member | None]) -> NetworkWeights:
         inside = [member for index in group if (member := members[index])]
         stack_of[group], place_in[group] = len(stacks), np.arange(len(group))
         family = inside[0].family
-        stacks.append(Stacked(family.name, family.arrays([member.network for member in inside])))
+        arrays = family.arrays([member.network for member in inside])
+        stacks.append(Stacked(family.name, arrays, repr(inside[0].network.group)))
     return NetworkWeights(stack_of, place_in, tuple(stacks))
 
 

@@ -38,6 +38,7 @@ _MAX_RECEIVED_LABELS = 1_000
 _MAX_DAYS = 36_500.0
 _MAX_SILENCE = 87_600.0  # hours
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_TRAINER = re.compile(r"[A-Za-z_][\w.-]*|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _SECRET_KEY = re.compile(
     r"secret|passw(or)?d|passphrase|token|credential|authorization|cookie|(^|[_-])key$|access_key|(^|[_-])sas($|[_-])",
     re.IGNORECASE,
@@ -162,6 +163,12 @@ def _as_reference(value: Any) -> Any:
         raise _wrong(expected) from None
 
 
+def _checked_trainer(value: str) -> str:
+    if not _TRAINER.fullmatch(value):
+        raise _wrong(EXPECTED["trainer",])
+    return value
+
+
 def _checked_key(value: str) -> str:
     from storage.shards.signing import PublicKey  # needs a package that a fleet without keys can do without
 
@@ -278,6 +285,10 @@ class Device(_Table):
         limit: new images to take in one run at most; all without it.
         settle: seconds that a file has to be left alone before it is taken.
         silent_after: hours after which a device that has something waiting and says nothing counts as silent.
+        trainer: who trains on the device, as ``module:function`` or the name of an entry point; the project's own
+            without it. Only what stands in the device's own file counts.
+        share_pictures: whether own pictures of the device, with detections drawn on them, are shown on the pages of the
+            Prefect server. Only what stands in the device's own file counts.
     """
 
     name: Annotated[str, AfterValidator(_checked_name)]
@@ -296,6 +307,8 @@ class Device(_Table):
     limit: Annotated[int, Field(ge=1, le=2**53)] | None = None
     settle: Annotated[float, Field(ge=0, le=_MAX_SETTLE, allow_inf_nan=False)] = 10.0
     silent_after: Annotated[float, Field(gt=0, le=_MAX_SILENCE, allow_inf_nan=False)] = 24.0
+    trainer: Annotated[Line, AfterValidator(_checked_trainer)] | None = None
+    share_pictures: bool = False
 
     @property
     def keyring(self) -> str:
@@ -345,6 +358,8 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("after",): '"keep", "move" or "delete"',
     ("limit",): "a whole number, 1 or more",
     ("settle",): f"seconds, 0 to {_MAX_SETTLE:,.0f}",
+    ("trainer",): 'text: "module:function", or the name of an entry point of the group rinr.trainers',
+    ("share_pictures",): "true or false",
     ("silent_after",): f"hours, more than 0 and at most {_MAX_SILENCE:,.0f}",
     ("storage_options",): "a table of options",
     ("inbox_options",): "a table of options",

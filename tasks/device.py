@@ -1,7 +1,7 @@
 """What a device does with what is sent to it, as a task: the device job, its progress and its result."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,15 @@ class DeviceResult:
         train_seconds: forward, backward and update, all epochs.
         loss_first: mean training loss of the first epoch.
         loss_last: mean training loss of the last epoch.
-        decoded_map50_before: mAP50 of the untrained detector on the received frames as decoded.
-        decoded_map50_after: likewise of the trained one.
-        own_map50_before: mAP50 of the untrained detector on the device's own JPEGs; ``None`` without labelled ones.
-        own_map50_after: likewise of the trained one.
-        own_map50_95_after: mAP50:95 of the trained one on the device's own JPEGs.
+        decoded_map50_before: mAP50 before the training on the received frames as decoded.
+        decoded_map50_after: likewise after it.
+        own_map50_before: mAP50 before the training on the device's own held-out JPEGs; ``None`` without labelled ones.
+        own_map50_after: likewise after it.
+        own_map50_95_after: mAP50:95 after it on the device's own held-out JPEGs.
         refused: shards that were not taken.
+        own_frames: own JPEGs that were trained on besides.
+        promoted: whether the model is in use now.
+        verdict: why, in a sentence.
     """
 
     device: str
@@ -55,6 +58,9 @@ class DeviceResult:
     own_map50_after: float | None
     own_map50_95_after: float | None
     refused: int
+    own_frames: int = 0
+    promoted: bool = True
+    verdict: str = ""
 
     @classmethod
     def from_report(cls, report: "DeviceReport") -> "DeviceResult":
@@ -75,6 +81,9 @@ class DeviceResult:
             own_map50_after=own.after.map50 if own else None,
             own_map50_95_after=own.after.map50_95 if own else None,
             refused=len(report.refused),
+            own_frames=report.own_frames,
+            promoted=report.promoted,
+            verdict=report.verdict,
         )
 
     @property
@@ -84,6 +93,7 @@ class DeviceResult:
         told += f", loss {self.loss_first:.2f} to {self.loss_last:.2f}"
         if self.own_map50_before is not None and self.own_map50_after is not None:
             told += f", mAP50 on own pictures {self.own_map50_before:.2f} to {self.own_map50_after:.2f}"
+        told += "" if self.promoted else "; not put in use"
         return told + (f"; {self.refused:,} shards refused" if self.refused else "")
 
     def rows(self) -> list[dict[str, Any]]:
@@ -94,7 +104,9 @@ class DeviceResult:
     def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> "DeviceResult":
         """Read a table's rows; an empty cell is ``None``."""
         values: dict[str, Any] = {row["what"]: row["value"] if row["value"] != "" else None for row in rows}
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        # A device may run an older version, whose tables lack the last rows.
+        known = {one.name: values[one.name] for one in fields(cls) if one.name in values or one.default is MISSING}
+        return cls(**{**known, "verdict": values.get("verdict") or ""})
 
 
 @task(task_run_name="train on {device.name}", retries=1, retry_delay_seconds=5, retry_condition_fn=may_succeed_later)
@@ -110,7 +122,8 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
     """
     import torch
 
-    from device.job import CURVE, DeviceJob, run
+    from device.job import DeviceJob, run
+    from device.results import CURVE, SHEET
     from rinr.training.train import TrainingSettings
 
     progress = Progress("training-progress", f"epochs on {device.name}", epochs)
@@ -135,13 +148,15 @@ def train_device(device: Device, epochs: int, seed: int, accelerator: str) -> De
     logger.info("%s: %d shards of generation %d are stored", device.name, report.taken, report.generation)
     for refused in report.refused:
         logger.warning("%s: %s was refused (%s): %s", device.name, refused.name, refused.fault, refused.reason)
+    logger.info("%s: %s", device.name, report.verdict)
     for note in report.notes:
         logger.info("%s: %s", device.name, note)
     if report.refused:
         refusals = [{"shard": one.name, "fault": str(one.fault), "reason": one.reason} for one in report.refused]
         publish_table("refused-shards", f"What {device.name} refused, and asked the fog node for again", refusals)
     publish_table(RESULT_KEY, f"Training on {device.name}", result.rows())
-    publish_picture(
-        f"training-curve-{device.name}", f"Training on {device.name}", (Path(device.home) / CURVE).read_bytes()
-    )
+    home = Path(device.home)
+    publish_picture(f"training-curve-{device.name}", f"Training on {device.name}", (home / CURVE).read_bytes())
+    if device.share_pictures:  # they are the device's own, and leave it nowhere else
+        publish_picture(f"detections-{device.name}", f"Detections on {device.name}", (home / SHEET).read_bytes())
     return result

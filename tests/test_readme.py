@@ -23,6 +23,8 @@ def test_the_links_lead_somewhere():
         "docs/architecture.md",
         "docs/fleet.md",
         "docs/delivery.md",
+        "docs/device.md",
+        "docs/training.md",
         "docs/store.md",
         "docs/format.md",
         "docs/shard.md",

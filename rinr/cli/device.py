@@ -45,18 +45,25 @@ def run(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the training.")] = 0,
     accelerator: Annotated[str, typer.Option(help="Where to decode and train: auto, cpu, cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads. The model depends on it.")] = 1,
+    scratch: Annotated[bool, typer.Option("--scratch", help="Train from the seed, not from the model in use.")] = False,
+    held_out: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Share of its own pictures to test on; the others are trained on.")
+    ] = 1 / 3,
+    margin: Annotated[
+        float, typer.Option(min=-1, max=1, help="By how much mAP50 a new model may be worse and still be used.")
+    ] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for all that happens.")] = False,
 ) -> None:
     """Receive what the inbox holds, verify it, tell the fog node, and train on it; again and again, or --once.
 
     Neither Prefect nor a server is needed. SIGTERM ends it in order: what was received stays, and a training that was
-    cut off is done again.
+    cut off goes on at its last checkpoint the next time.
 
     Exit codes: 0 done, or ended by SIGTERM while polling; 1 failed; 2 wrong usage; 3 done --once, but some shards were
     refused; 130 and 143 interrupted.
     """
     with _told_errors(), stoppable():
-        job = _job(name, fleet, epochs, seed, accelerator, threads)
+        job = _job(name, fleet, epochs, seed, accelerator, threads, scratch, held_out, margin)
         if once:
             _once(job, as_json)
         else:
@@ -83,7 +90,8 @@ def status(name: DeviceName, fleet: FleetPath = Path("fleet.toml"), as_json: AsJ
 
 
 def _once(job: "DeviceJob", as_json: bool) -> None:
-    from device.job import NothingToTrainError, contact, train_on_received
+    from device.errors import NothingToTrainError
+    from device.job import contact, train_on_received
 
     with _progress(as_json) as progress:
         found = contact(job, progress)
@@ -128,6 +136,8 @@ def _show(event: Any, as_json: bool) -> None:
             note(f"{one.name} refused ({one.fault}): {one.reason}")
     else:
         _say("trained", asdict(event), _told_trained(event), as_json)
+        for sentence in () if as_json else event.notes:
+            note(sentence)
 
 
 def _say(event: str, fields: dict[str, Any], text: str, as_json: bool) -> None:
@@ -148,10 +158,14 @@ def _told_received(found: "ReceiveReport") -> str:
 
 
 def _told_trained(report: "DeviceReport") -> str:
-    told = f"trained on {_count(report.frames, 'image')}: loss {report.loss_first:.2f} to {report.loss_last:.2f}"
+    told = f"trained on {_count(report.frames, 'image')}"
+    told += f" and {report.own_frames:,} of its own" if report.own_frames else ""
+    told += f": loss {report.loss_first:.2f} to {report.loss_last:.2f}"
     if report.own:
         told += f", mAP50 on own pictures {report.own.before.map50:.2f} to {report.own.after.map50:.2f}"
-    return told
+    if report.resumed_at:
+        told += f"; gone on from a checkpoint at step {report.resumed_at:,}"
+    return told + ("; in use now" if report.promoted else f"; not put in use: {report.verdict}")
 
 
 def _record(found: "DeviceStanding") -> dict[str, Any]:
@@ -165,6 +179,7 @@ def _record(found: "DeviceStanding") -> dict[str, Any]:
         "wanted": found.wanted,
         "refused": [asdict(one) for one in found.refused],
         "trained": asdict(found.trained) if found.trained else None,
+        "unfinished": found.unfinished,
     }
 
 
@@ -182,17 +197,32 @@ def _lines(found: "DeviceStanding") -> Iterator[str]:
     if found.wanted:
         yield f"{'wanted:':11}{', '.join(map(str, found.wanted))}"
     yield f"{'learned:':11}" + (_told_trained(found.trained) if found.trained else "nothing yet")
+    if found.unfinished:
+        yield f"{'training:':11}cut off before its end; the next run goes on with it"
+    for sentence in found.trained.notes if found.trained else ():
+        yield f"{'note:':11}{sentence}"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _job(name: str, fleet: Path, epochs: int, seed: int, accelerator: str, threads: int) -> "DeviceJob":
+def _job(
+    name: str,
+    fleet: Path,
+    epochs: int,
+    seed: int,
+    accelerator: str,
+    threads: int,
+    scratch: bool,
+    held_out: float,
+    margin: float,
+) -> "DeviceJob":
     device = _device(name, fleet)
     import torch
 
     from device.job import DeviceJob
+    from device.own_pictures import Share
     from rinr.training.train import TrainingSettings
 
     torch.set_num_threads(threads)
@@ -200,6 +230,9 @@ def _job(name: str, fleet: Path, epochs: int, seed: int, accelerator: str, threa
         device=device,
         training=TrainingSettings(epochs=epochs, seed=seed),
         torch_device=accelerator,
+        own=Share(held_out=held_out),
+        start="scratch" if scratch else "in use",
+        margin=margin,
         secrets=secrets_of([device]),
     )
 

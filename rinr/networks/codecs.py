@@ -23,11 +23,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.frames import Pixels, resize
 from rinr.networks.coordinates import centres
 from rinr.networks.family import Arrays, OnWork
+from rinr.networks.rows import Rows
 from rinr.networks.settings import CodecSettings
 
 _LOBES = 3
@@ -117,9 +119,9 @@ class CodecFamily:
         stacked = np.stack([network.pixels for network in networks])
         return {"pictures": np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))}
 
-    def stack(self, arrays: Arrays, device: str) -> "CodecStack":
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> "CodecStack":
         """Put pictures of one size on a device."""
-        return CodecStack(arrays, device)
+        return CodecStack(arrays, device, share)
 
     def _encode(self, pixels: Pixels, quality: int) -> bytes:
         buffer = io.BytesIO()
@@ -167,29 +169,53 @@ CODECS = (JPEG, WEBP, AVIF)
 class CodecStack:
     """Decoded pictures of one size on a device, 8 bits a value."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
-        self.pictures = torch.from_numpy(arrays["pictures"]).to(device)  # [networks, 3, height, width]
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
+        self.pictures = Rows(arrays["pictures"], device, share)  # [networks, 3, height, width]
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`."""
-        pictures = self.pictures[chosen].to(torch.float32) / 255
+        pictures = self.pictures.take(chosen).to(torch.float32) / 255
         pictures = _resampled(pictures, x)  # along rows first and clamped in between, as Pillow does
         return _resampled(pictures.transpose(2, 3), y).transpose(2, 3)
+
+    @torch.no_grad()
+    def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
+        """See :class:`rinr.networks.family.Stack`. Pictures are first made smaller where points lie further apart than
+        pixels, and then interpolated with cubics."""
+        values = points.new_zeros(len(chosen), 3, points.shape[2])
+        for own, picture, at in zip(values, self.pictures.take(chosen), points, strict=True):
+            small = _spaced(picture[None].to(torch.float32) / 255, at)
+            grid = at.T[None, None]
+            found = functional.grid_sample(small, grid, mode="bicubic", padding_mode="border", align_corners=False)
+            own.copy_(found[0, :, 0].clamp_(0, 1))
+        return values
+
+
+def _spaced(picture: Tensor, points: Tensor) -> Tensor:
+    """``[1, 3, height, width]`` with pixels no closer than points ``[2, count]``, which follow one another in rows."""
+    if points.shape[1] < 2:
+        return picture
+    sides = torch.tensor([picture.shape[3], picture.shape[2]], device=points.device)
+    spacing = max(float(((points[:, 1] - points[:, 0]) * sides / 2).norm()), 1.0)
+    for side in sides.tolist():  # its columns, then its rows
+        at = centres(max(round(side / spacing), 1), device=points.device)[None] * 2 - 1
+        picture = _resampled(picture, at).transpose(2, 3)
+    return picture
 
 
 def resampling(at: Tensor, length: int) -> Tensor:
     """Pillow's LANCZOS filter as a matrix.
 
     Args:
-        at: ``[n, points]``, evenly spaced, from -1 (the side's start) to 1 (its end).
+        at: ``[n, points]``, evenly spaced in either direction, from -1 (the side's start) to 1 (its end).
         length: of the side, in pixels.
 
     Returns:
         ``[n, points, length]``: what each point takes of each pixel. Where points lie further apart than pixels, the
         filter is as much wider, so that it averages over what lies between them.
     """
-    spacing = (at[:, 1:2] - at[:, :1]) * (length / 2) if at.shape[1] > 1 else torch.ones_like(at)
+    spacing = (at[:, 1:2] - at[:, :1]).abs() * (length / 2) if at.shape[1] > 1 else torch.ones_like(at)
     width = spacing.clamp(min=1)[..., None]
     centre = (at[..., None] + 1) * (length / 2)
     pixel = torch.arange(length, device=at.device) + 0.5

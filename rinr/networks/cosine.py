@@ -62,9 +62,9 @@ class CosineFamily:
         """See :func:`rinr.networks.cosine_rendering.arrays`."""
         return arrays(networks)
 
-    def stack(self, arrays: Arrays, device: str) -> "CosineStack":
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> "CosineStack":
         """Put networks of one group on a device."""
-        return CosineStack(arrays, device)
+        return CosineStack(arrays, device, share)
 
     def describe(self, network: CosineNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

@@ -9,6 +9,7 @@ and post-filtering").
 """
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -56,6 +57,63 @@ def features(at: Tensor, borders: Tensor, waves: int, overlap: float) -> Tensor:
             shares = (((at >= start) | first) & ((at < stop) | last)).to(at.dtype)
         window = window * shares
     return (cosines * window[..., None]).flatten(-2)
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The tiles that reach points: one, and beside an inner border its neighbour as well.
+
+    Attributes:
+        tile: ``[points]``, the one, or the first of both.
+        both: ``[points]``, whether the next one reaches the point, too.
+        values: ``[points, 2 * waves]``, the features of that tile and of the next one, as :func:`features` has them;
+            zero where only one reaches. Without overlap ``[points, waves]``.
+    """
+
+    tile: Tensor
+    both: Tensor
+    values: Tensor
+
+
+def reached(at: Tensor, borders: Tensor, waves: int, overlap: float) -> Reached:
+    """The features that are not zero, which is all that a point takes of a network.
+
+    Args:
+        at: ``[points]``, in pixels from the side's start, within the side.
+        borders: ``[points | 1, count + 1]``, of the side on which each point lies.
+        waves: cosines a tile.
+        overlap: of a tile on either side of an inner border, below 0.25, so that no more than two tiles reach a point.
+    """
+    count = borders.shape[1] - 1
+    tile = torch.zeros(len(at), dtype=torch.long, device=at.device)
+    if count > 1:
+        tile = torch.searchsorted(borders[:, 1:-1].expand(len(at), -1).contiguous(), at[:, None], right=True)[:, 0]
+    if count == 1 or not overlap:
+        return Reached(tile, torch.zeros_like(tile, dtype=torch.bool), _cosines(at, borders, tile, waves).flatten(1))
+    stretch = overlap * (borders[:, -1] - borders[:, 0]) / count
+    tile = (tile - (at - _of(borders, tile) < stretch).long()).clamp(min=0)
+    # Every border fades over the same stretch, so that what one tile loses its neighbour gains.
+    border = _of(borders, tile + 1)
+    both = (at > border - stretch) & (tile < count - 1)
+    fade = 0.5 + 0.5 * torch.sin(math.pi / 2 * ((at - border) / stretch).clamp(-1, 1))
+    gained = torch.where(both, fade, 0)
+    values = torch.stack([_cosines(at, borders, tile, waves), _cosines(at, borders, tile + both.long(), waves)], dim=1)
+    values *= torch.stack([1 - gained, gained], dim=1)[:, :, None]
+    return Reached(tile, both, values.flatten(1))
+
+
+def _of(borders: Tensor, index: Tensor) -> Tensor:
+    """Border ``index [points]`` of each point's side."""
+    return borders[0, index] if len(borders) == 1 else borders.gather(1, index[:, None])[:, 0]
+
+
+def _cosines(at: Tensor, borders: Tensor, tile: Tensor, waves: int) -> Tensor:
+    """Features of one tile a point, before any fades: ``[points, waves]``."""
+    start = _of(borders, tile)
+    width = _of(borders, tile + 1) - start
+    values = torch.cos((math.pi * (at - start) / width)[:, None] * torch.arange(waves, device=at.device))
+    values[:, 0] = math.sqrt(0.5)
+    return values * torch.sqrt(2 / width)[:, None]
 
 
 @lru_cache(maxsize=64)

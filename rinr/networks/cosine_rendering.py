@@ -2,16 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from rinr.networks.cosine_basis import edges, features, transform
+from rinr.networks.cosine_basis import edges, features, reached, transform
 from rinr.networks.cosine_coding import OVERLAPS, CosineNetwork, step_size
 from rinr.networks.cosine_colour import NO_TURNS, colour_axes
 from rinr.networks.family import Arrays
+from rinr.networks.rows import Rows
+
+_Counts = npt.NDArray[np.int64]
+
+# From so many tiles on, products tile by tile take less than one with all features, most of which are zero.
+_MANY_TILES = 24
+# Worked on at once at single points.
+_POINT_FLOATS = 1 << 20
 
 
 def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
@@ -41,12 +51,11 @@ def arrays(networks: Sequence[CosineNetwork]) -> Arrays:
 class CosineStack:
     """Networks with equal numbers of tiles and waves on a device; their weights stay small integers."""
 
-    def __init__(self, arrays: Arrays, device: str) -> None:
+    def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
         fine, sizes = arrays["fine"], arrays["size"].tolist()
         _, _, self.down, self.rows, self.across, self.columns = fine.shape
         self.overlap = OVERLAPS[int(arrays["overlap"][0])]
-        self.coarse = torch.from_numpy(arrays["coarse"]).to(device)
-        self.fine = torch.from_numpy(fine).to(device)
+        self.coarse, self.fine = Rows(arrays["coarse"], device, share), Rows(fine, device, share)
         scales = torch.tensor([step_size(step) / 255 for step in arrays["step"].tolist()], dtype=torch.float64)
         axes = torch.stack([colour_axes(turns) for turns in arrays["turns"].tolist()])
         colours = torch.from_numpy(arrays["offset"]).double()[:, :, None] / 255
@@ -61,102 +70,151 @@ class CosineStack:
         wide, high = (borders.diff(dim=1).sqrt() for borders in self.borders)
         mean = (axes @ colours / scales[:, None, None]).float().to(device)
         self.offset = mean[..., None] * high[:, None, :, None] * wide[:, None, None, :]
-        # To leave out what is zero is worth it where one network after another is rendered.
-        alike = all(size == sizes[0] for size in sizes)
-        self.size = tuple(sizes[0]) if device == "cpu" and alike else None
-        self.used = [_used(mine) for mine in fine] if self.size else []
+        self.alike = all(size == sizes[0] for size in sizes)
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`."""
-        if self.size and len(x) == len(y) == 1:
+        if self.fine.device.type == "cpu" and self.down * self.across >= _MANY_TILES:
             pictures = torch.empty(len(chosen), 3, y.shape[1], x.shape[1])
-            self._tile_by_tile(pictures.unbind(), chosen, x, y, self.size)
+            self._tile_by_tile(pictures.unbind(), chosen, x.unbind(), y.unbind())
             return pictures
         (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
         across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
         down = features((y + 1) / 2 * heights, high, self.rows, self.overlap)[:, None]
-        return down @ (self._weights(chosen) @ across.transpose(2, 3))
+        return down @ (self._weights(chosen, self.fine.take(chosen)) @ across.transpose(2, 3))
 
     @torch.no_grad()
-    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor) -> None:
+    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
         """See :class:`rinr.networks.family.InPlace`."""
-        if self.size and len(x) == len(y) == 1:
-            self._tile_by_tile(pictures, chosen, x, y, self.size)
-        else:
-            for picture, rendered in zip(pictures, self.render(chosen, x, y), strict=True):
-                picture.copy_(rendered)
+        self._tile_by_tile(pictures, chosen, x, y)
 
-    def _weights(self, chosen: Tensor) -> Tensor:
+    @torch.no_grad()
+    def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
+        """See :class:`rinr.networks.family.Stack`: points are brought together that the same tiles reach."""
+        values = points.new_empty(len(chosen), 3, points.shape[2])
+        for own, network, at in zip(values, chosen.split(1), points.clamp(-1, 1), strict=True):
+            own.copy_(self._at_points(network, at))
+        return values
+
+    def _weights(self, chosen: Tensor, fine: Tensor) -> Tensor:
         """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
-        weights, device = self.fine[chosen].to(torch.float32), str(self.fine.device)
-        low = transform(self.down, device).T @ self.coarse[chosen].to(torch.float32) @ transform(self.across, device)
+        weights, device = fine.to(torch.float32), str(self.fine.device)
+        coarse = self.coarse.take(chosen).to(torch.float32)
+        low = transform(self.down, device).T @ coarse @ transform(self.across, device)
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
         # Colours are mixed among the weights, of which there are fewer than pixels.
         mixed = torch.bmm(self.axes[chosen], weights.flatten(2))
         return mixed.unflatten(2, (self.down * self.rows, self.across * self.columns))
 
     def _tile_by_tile(
-        self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]
+        self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]
     ) -> None:
         """The same products without the zeros: few tiles reach a point, and few waves are in use."""
-        (width, height), overlap = size, self.overlap
-        across = _grid(((x + 1) / 2 * width).numpy().tobytes(), width, self.across, self.columns, overlap)
-        down = _grid(((y + 1) / 2 * height).numpy().tobytes(), height, self.down, self.rows, overlap)
-        for picture, mine, index in zip(pictures, self._weights(chosen), chosen.tolist(), strict=True):
-            rows, columns = self.used[index]
-            mine = mine.index_select(1, rows.index).index_select(2, columns.index).flatten(0, 1)
-            values = across.values.index_select(0, columns.index)
-            wide = mine.new_empty(len(mine), x.shape[1])
-            for points, first, last in across.runs:
-                some = columns.of_tiles(first, last)
-                torch.mm(mine[:, some], values[some, points], out=wide[:, points])
-            wide, values = wide.unflatten(0, (3, -1)), down.values.index_select(0, rows.index).T.expand(3, -1, -1)
-            for points, first, last in down.runs:
-                some = rows.of_tiles(first, last)
-                torch.bmm(values[:, points, some], wide[:, some], out=picture[:, points])
+        fine = self.fine.take(chosen)
+        across, down, used = self._side(0, chosen, x), self._side(1, chosen, y), _used(fine.numpy())
+        for place, (picture, weights, *counts) in enumerate(
+            zip(pictures, self._weights(chosen, fine), *used, strict=True)
+        ):
+            self._products(picture, weights, across[place % len(across)], down[place % len(down)], *counts)
+
+    def _products(
+        self, picture: Tensor, weights: Tensor, across: "_Side", down: "_Side", high: _Counts, wide: _Counts
+    ) -> None:
+        """One network, of which ``high [down]`` rows and ``wide [across]`` columns of each tile are used."""
+        # Rows that are not used are left out of both products, and lie one after another in between.
+        used = np.flatnonzero(np.arange(self.rows) < high[:, None])
+        starts, counts = [0, *np.cumsum(high).tolist()], wide.tolist()
+        weights = weights.index_select(1, torch.from_numpy(used)).flatten(0, 1)
+        between = weights.new_empty(len(weights), picture.shape[2])
+        for points, tile, both in across.runs:
+            last = self.columns + counts[tile + 1] if both else counts[tile]
+            some = slice(tile * self.columns, tile * self.columns + last)
+            torch.mm(weights[:, some], across.values[points, :last].T, out=between[:, points])
+        between = between.unflatten(0, (3, -1))
+        for points, tile, both in down.runs:
+            values = down.values[points, : starts[tile + 1] - starts[tile]]
+            if both:
+                beside = down.values[points, self.rows : self.rows + starts[tile + 2] - starts[tile + 1]]
+                values = torch.cat([values, beside], dim=1)
+            some = slice(starts[tile], starts[tile + 1 + both])
+            torch.bmm(values.expand(3, -1, -1), between[:, some], out=picture[:, points])
+
+    def _side(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
+        """The features at each picture's places along a side, -1 to 1, or at those of all."""
+        if len(places) == 1 and self.alike:
+            chosen = chosen[:1]
+        elif len(places) == 1:
+            places = [places[0]] * len(chosen)
+        counts = [len(each) for each in places]
+        networks = chosen.repeat_interleave(torch.tensor(counts))
+        at = (torch.cat([*places]) + 1) / 2 * self.sides[side][networks]
+        borders = self.borders[side][:1] if self.alike else self.borders[side][networks]
+        waves = (self.columns, self.rows)[side]
+        found = reached(at, borders, waves, self.overlap)
+        runs = zip(found.tile.split(counts), found.both.split(counts), found.values.split(counts), strict=True)
+        return [_Side(*each) for each in runs]
+
+    def _at_points(self, network: Tensor, at: Tensor) -> Tensor:
+        """One network at points ``[2, count]``: ``[3, count]``."""
+        x, y = (
+            reached((place + 1) / 2 * lengths[network], borders[network], waves, self.overlap)
+            for place, lengths, borders, waves in zip(
+                at, self.sides, self.borders, (self.columns, self.rows), strict=True
+            )
+        )
+        # Tiles behind the last ones are zero, so that every point has two each way.
+        (weights,) = self._weights(network, self.fine.take(network))
+        tiles = weights.unflatten(2, (self.across, -1)).unflatten(1, (self.down, -1))
+        wide, high = x.values.shape[1] // self.columns, y.values.shape[1] // self.rows
+        tiles = functional.pad(tiles, (0, 0, 0, wide - 1, 0, 0, 0, high - 1))
+        blocks = tiles.unfold(1, high, 1).unfold(3, wide, 1)  # [3, down, rows, across, columns, high, wide]
+        blocks = blocks.permute(1, 3, 0, 5, 2, 6, 4).flatten(2, 4).flatten(3).flatten(0, 1)
+        # Points of one block follow one another, in as many rows as there are blocks, padded to the longest.
+        block = y.tile * self.across + x.tile
+        order = torch.argsort(block, stable=True)
+        sizes = torch.bincount(block, minlength=len(blocks))
+        column = torch.arange(int(sizes.max()), device=at.device)
+        inside = column < sizes[:, None]
+        index = torch.zeros_like(inside, dtype=torch.long)
+        index[inside] = order
+        values = at.new_empty(3, at.shape[1])
+        some = max(_POINT_FLOATS // (index.shape[1] * blocks.shape[1]), 1)
+        for own, some_blocks, here in zip(index.split(some), blocks.split(some), inside.split(some), strict=True):
+            across, down = x.values[own.flatten()], y.values[own.flatten()]
+            products = torch.bmm(across.unflatten(0, own.shape), some_blocks.transpose(1, 2))
+            sums = products.unflatten(2, (3, -1)).mul_(down.unflatten(0, own.shape)[:, :, None]).sum(dim=3)
+            values[:, own[here]] = sums[here].T
+        return values
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """Points along a side: the features' values, ``[features, points]``, and runs of points that the same tiles reach,
-    each with the first and the last of these tiles."""
+class _Side:
+    """Points along a side; see :class:`rinr.networks.cosine_basis.Reached`."""
 
+    tile: Tensor
+    both: Tensor
     values: Tensor
-    runs: tuple[tuple[slice, int, int], ...]
+
+    @cached_property
+    def runs(self) -> list[tuple[slice, int, bool]]:
+        """Points that the same tiles reach, the first of these, and whether the next one reaches them, too."""
+        kinds, sizes = torch.unique_consecutive(2 * self.tile + self.both, return_counts=True)
+        stops = sizes.cumsum(0).tolist()
+        return [
+            (slice(start, stop), kind // 2, bool(kind % 2))
+            for start, stop, kind in zip([0, *stops], stops, kinds.tolist(), strict=False)
+        ]
 
 
-@dataclass(frozen=True)
-class _Waves:
-    """Which of a side's features are in use, and where each tile's begin among them."""
-
-    index: Tensor
-    starts: list[int]
-
-    def of_tiles(self, first: int, last: int) -> slice:
-        return slice(self.starts[first], self.starts[last + 1])
+def _used(fine: npt.NDArray[np.integer]) -> tuple[_Counts, _Counts]:
+    """How many of each tile's rows, and columns, of ``[n, 3, down, rows, across, columns]`` hold all that is not zero:
+    ``[n, down]`` and ``[n, across]``."""
+    there = np.bitwise_or.reduce(fine, axis=1) != 0
+    there[:, :, 0, :, 0] = True  # the constants
+    return _last(there.any(axis=(3, 4))), _last(there.any(axis=(1, 2)))
 
 
-def _used(weights: np.ndarray) -> tuple[_Waves, _Waves]:
-    """Rows and columns of ``[axes, down, rows, across, columns]`` that are not all zero; constants always are used."""
-    there = (weights != 0).any(axis=0)
-    there[:, 0, :, 0] = True
-    sides = there.any(axis=(2, 3)), there.any(axis=(0, 1))
-    rows, columns = (
-        _Waves(torch.from_numpy(np.flatnonzero(side)), [0, *np.cumsum(side.sum(axis=1)).tolist()]) for side in sides
-    )
-    return rows, columns
-
-
-@lru_cache(maxsize=256)
-def _grid(points: bytes, length: int, count: int, waves: int, overlap: float) -> _Grid:
-    """A grid of points, in pixels of the side, cut where the tiles that reach its points change."""
-    at = torch.from_numpy(np.frombuffer(points, dtype=np.float32).copy())
-    values = features(at, edges(length, count), waves, overlap)
-    reached = values.unflatten(1, (count, waves)).ne(0).any(dim=2).long()
-    first, last = reached.argmax(dim=1), count - 1 - reached.flip(1).argmax(dim=1)
-    runs, start = [], 0
-    for size in torch.unique_consecutive(first * count + last, return_counts=True)[1].tolist():
-        runs.append((slice(start, start + size), int(first[start]), int(last[start])))
-        start += size
-    return _Grid(values.T.contiguous(), tuple(runs))
+def _last(there: npt.NDArray[np.bool_]) -> _Counts:
+    """How many of the last axis reach to its last true one."""
+    return there.shape[-1] - there[..., ::-1].argmax(axis=-1)

@@ -11,11 +11,11 @@ A family is one file that offers an object with these methods, and a line in :mo
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy.typing as npt
 from torch import Tensor
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-"""Arrays by name; the first axis of each runs over networks."""
+Arrays = Mapping[str, Any]
+"""NumPy arrays by name; the first axis of each runs over networks. Large ones may be
+:class:`rinr.networks.rows.Segments`."""
 
 OnWork = Callable[[int], None]
 """Told how many image-steps (one step of one picture's fit) were just done."""
@@ -52,13 +52,25 @@ class Stack(Protocol):
             ``[n, 3, rows, columns]``, not clamped.
         """
 
+    def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
+        """Values of some of the networks at single points, where no grid holds them.
+
+        Args:
+            chosen: ``[n]``, which networks.
+            points: ``[n, 2, count]``, x and y from -1 to 1; what lies beyond has no meaning, but is finite.
+
+        Returns:
+            ``[n, 3, count]``, not clamped.
+        """
+
 
 @runtime_checkable
 class InPlace(Protocol):
     """What a stack may offer besides: to render into memory that is there, where that is faster than to copy."""
 
-    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Tensor, y: Tensor) -> None:
-        """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network."""
+    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+        """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network, of any sizes: each at its own
+        ``x [columns]`` and ``y [rows]``, or all at one."""
 
 
 class Family(Protocol):
@@ -105,8 +117,14 @@ class Family(Protocol):
     def arrays(self, networks: Sequence[Any]) -> Arrays:
         """Networks of one group as arrays of small integers: all that rendering them takes."""
 
-    def stack(self, arrays: Arrays, device: str) -> Stack:
-        """Put networks of one group on a device."""
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> Stack:
+        """Put networks of one group on a device.
+
+        Args:
+            arrays: as :meth:`arrays` gives them.
+            device: where to render.
+            share: of the networks whose weights lie there. The others' stay where they are until they are rendered.
+        """
 
 
 @runtime_checkable

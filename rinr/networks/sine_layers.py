@@ -21,22 +21,6 @@ def split_layers(flat: Tensor, sizes: Sizes) -> list[Tensor]:
     return [part.unflatten(1, (outputs, inputs + 1)) for part, (inputs, outputs) in zip(parts, sizes, strict=True)]
 
 
-def evaluate(layers: Sequence[Tensor], coordinates: Tensor) -> Tensor:
-    """Values of networks at coordinates.
-
-    Args:
-        layers: ``[n, outputs, inputs + 1]`` each.
-        coordinates: ``[n | 1, 2, points]``, x and y from -1 to 1.
-
-    Returns:
-        ``[n, 3, points]``.
-    """
-    hidden = coordinates.expand(len(layers[0]), -1, -1)
-    for layer in layers[:-1]:
-        hidden = torch.baddbmm(layer[:, :, -1:], layer[:, :, :-1], hidden).sin_()
-    return torch.baddbmm(layers[-1][:, :, -1:], layers[-1][:, :, :-1], hidden)
-
-
 class SineNetworks:
     """Buffers for ``n`` networks at ``pixels`` points each, and the two passes through them."""
 

@@ -5,7 +5,8 @@ Residual-INR (arXiv 2408.05617, section 4) for backgrounds ("Res-Rapid-INR") and
 
 Written ``width x layers``: 28x10 is ten linear layers, the last one to RGB included, nine of them 28 wide; it has
 6,667 weights. The layers' frequencies are folded into the weights. How networks are fitted stands in
-:mod:`rinr.networks.fitting`, how they are written in :mod:`rinr.networks.siren_coding`.
+:mod:`rinr.networks.fitting`, how they are written in :mod:`rinr.networks.siren_coding`, how they are rendered in
+:mod:`rinr.networks.siren_rendering`.
 """
 
 import logging
@@ -24,13 +25,12 @@ from rinr.networks.coordinates import grid
 from rinr.networks.family import Arrays, OnWork
 from rinr.networks.fitting import Fitted, Pictures, Start, fit
 from rinr.networks.settings import SirenSettings
-from rinr.networks.sine_layers import evaluate, split_layers
+from rinr.networks.sine_layers import split_layers
 from rinr.networks.siren_coding import (
     COLOUR_BITS,
     EMPTY,
     INPUTS,
     OUTPUTS,
-    Shape,
     SirenNetwork,
     body_bits,
     ideal_bits,
@@ -38,6 +38,7 @@ from rinr.networks.siren_coding import (
     read,
     write,
 )
+from rinr.networks.siren_rendering import SirenStack
 
 _INIT_SEED = 28_10
 _RETRIES = 3
@@ -45,46 +46,12 @@ _SMALLEST_SPREAD = 1e-2
 _SMALLEST_GROUP = 64
 # The quantization steps that fits end with lie around these: first layer, hidden ones, last in spreads of the picture.
 _FIRST_STEPS = (2**-4.5, 2**-3.5, 2**-5.5)
-# Activations of so many floats, a layer, are worked on at once: on a CPU they should stay in its cache.
+# Activations of so many floats, a layer, are fitted at once: on a CPU they should stay in its cache.
 _BLOCK = {"cpu": 1 << 17, "cuda": 1 << 28}
-_DECODE_POINTS = {"cpu": 1 << 12, "cuda": 1 << 20}
 # An empty network in a body of several costs a flag or its width.
 _EMPTY_BITS = 9
 
 log = logging.getLogger(__name__)
-
-
-class SirenStack:
-    """Networks of one shape on a device: their weights stay small integers, and become floats when evaluated."""
-
-    def __init__(self, arrays: Arrays, device: str) -> None:
-        width, layers = arrays["shape"][0].tolist()
-        self.shape = Shape(width, layers)
-        self.weights = torch.from_numpy(arrays["weights"]).to(device)
-        self.steps = step_sizes(torch.from_numpy(arrays["steps"]).to(device))
-
-    @torch.no_grad()
-    def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """See :class:`rinr.networks.family.Stack`."""
-        device, width = self.weights.device, max(self.shape.width, 1)
-        columns, rows = x.shape[1], y.shape[1]
-        values = torch.zeros(len(chosen), OUTPUTS, rows, columns, device=device)
-        if not self.shape.width or not values.numel():
-            return values
-        # Whole rows at once, as many as stay in the cache, of as many networks.
-        height = max(1, min(rows, _DECODE_POINTS[device.type] // columns))
-        images = max(1, _BLOCK[device.type] // (height * columns * width))
-        for first in range(0, len(chosen), images):
-            part = slice(first, first + images)
-            some = chosen[part]
-            layers = split_layers(self.weights[some], self.shape.sizes)
-            layers = [layer * self.steps[some, index, None, None] for index, layer in enumerate(layers)]
-            mine_x, mine_y = (t if len(t) == 1 else t[part] for t in (x, y))
-            for top in range(0, rows, height):
-                across, down = torch.broadcast_tensors(mine_x[:, None, :], mine_y[:, top : top + height, None])
-                points = torch.stack([across, down], dim=1).flatten(2)
-                values[part, :, top : top + height] = evaluate(layers, points).unflatten(2, (-1, columns))
-        return values
 
 
 class SirenFamily:
@@ -149,9 +116,9 @@ class SirenFamily:
             "steps": np.array([network.steps for network in networks], dtype=np.uint8).reshape(len(networks), -1),
         }
 
-    def stack(self, arrays: Arrays, device: str) -> SirenStack:
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> SirenStack:
         """Put networks of one shape on a device."""
-        return SirenStack(arrays, device)
+        return SirenStack(arrays, device, share)
 
     def describe(self, network: SirenNetwork) -> dict[str, Any]:
         """See :class:`rinr.networks.family.Describing`."""

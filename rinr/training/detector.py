@@ -29,6 +29,9 @@ STRIDE = 8
 OBJECT = 1
 """The label of the one class; 0 is the background in torchvision's detection convention."""
 
+ARCHITECTURE = "rinr-detector-1"
+"""Names the network's layers and their sizes in model files: whatever changes them changes the name."""
+
 _CENTRE_SHARE = 0.22
 _MAX_LOG_SIZE = 6.0
 _BOX_WEIGHT = 2.0

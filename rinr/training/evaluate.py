@@ -2,15 +2,21 @@
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from rinr.training.dataset import Batch
 from rinr.training.detector import OBJECT, Detections, Detector, detect
+from rinr.training.memory import fewer, make_room
+from rinr.training.pictures import Batch, Pictures
+
+Detect = Callable[[Tensor], Sequence[Detections]]
+"""Pictures float32 ``[batch, 3, height, width]`` in 0..1 to what is found in each, best first."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,59 @@ class Precision:
 
     map50: float
     map50_95: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in pictures, beside what is there.
+
+    Attributes:
+        found: one a picture.
+        truths: for each picture ``[objects, 4]``, ``x0, y0, x1, y1`` in the same pixels.
+    """
+
+    found: tuple[Detections, ...]
+    truths: tuple[Tensor, ...]
+
+    @property
+    def precision(self) -> Precision | None:
+        """``None`` where no picture has a labelled object: precision is not defined then."""
+        return mean_average_precision(self.found, self.truths)
+
+
+def find(detect_in: Detect, pictures: Pictures, batch_size: int) -> Findings:
+    """Detect in all pictures, in their order; with fewer at once where the accelerator runs out of memory.
+
+    Args:
+        detect_in: answers with as many detections as it was given pictures.
+        batch_size: pictures at once.
+
+    Raises:
+        torch.OutOfMemoryError: there is none for a single picture.
+    """
+    found: list[Detections] = []
+    truths: list[Tensor] = []
+    at_once = batch_size
+    while len(truths) < len(pictures):
+        try:
+            for batch in pictures.batches(at_once, start=len(truths) // at_once):
+                answers = detect_in(batch.images)
+                found += [Detections(one.boxes.cpu(), one.scores.cpu()) for one in answers]
+                truths += [target["boxes"].cpu() for target in batch.targets]
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once = fewer(at_once)
+        else:
+            break
+        make_room(pictures.device)
+    return Findings(tuple(found), tuple(truths))
+
+
+def detecting(detector: Detector) -> Detect:
+    """What a detector finds, as a function of pictures."""
+    detector.eval()
+    return partial(detect, detector)
 
 
 def evaluate(detector: Detector, batches: Iterable[Batch]) -> Precision | None:

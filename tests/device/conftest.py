@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from device import learning
 from device.job import DeviceJob
+from device.own_pictures import Share
 from rinr.boxes import Annotation
 from rinr.encoder import encode
 from rinr.frames import working_frame
@@ -72,7 +74,9 @@ class Bench:
         return self.folder / "home"
 
     def job(self, epochs: int = 2, seed: int = 0, **settings: object) -> DeviceJob:
+        """One that tests on all own pictures and trains on none, where nothing else is said."""
         training = TrainingSettings(epochs=epochs, seed=seed)
+        settings = {"own": Share(held_out=1), **settings}
         return DeviceJob(self.device, training=training, torch_device="cpu", **settings)
 
     def rows(self, scenes: Sequence[Scene], labelled: bool = True) -> list[ShardRow]:
@@ -102,6 +106,15 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, tiny: Preset) -> Bench:
     return Bench(tmp_path, tiny)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a job its pictures."""
+    for name, drawn in {"draw_curve": b"a picture", "draw_page": b"a page", "as_jpeg": b"a sheet"}.items():
+        monkeypatch.setattr(learning, name, lambda *_, made=drawn: made)
+    monkeypatch.setattr(learning, "draw_detections", lambda *_: [])
+    monkeypatch.setattr(learning, "sheet", lambda *_: None)
 
 
 @pytest.fixture

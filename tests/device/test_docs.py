@@ -6,7 +6,10 @@ from pathlib import Path
 import typer
 
 from device.home import ACKNOWLEDGEMENT, LOCK, RECEIVED
-from device.job import CURVE, MODEL, REPORT
+from device.models import CANDIDATE, MODEL, SET_ASIDE
+from device.results import CURVE, REPORT, SHEET
+from device.results import PAGE as HTML
+from device.unfinished import TRAINING
 from rinr.cli.main import app
 from storage.fleet_file import parse_fleet
 from storage.shards.faults import Fault
@@ -16,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "device.md").read_text()
 
 
 def test_its_fleet_file_is_one():
-    (text,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (text,) = re.findall(r"```toml\n(\[\[device.*?)```", PAGE, re.DOTALL)
     (device,) = parse_fleet(text.encode(), "fleet.toml", Path("/")).devices
     assert PublicKey.from_text(device.public_key)
     assert device.keyring == "/var/lib/rinr/keys"
@@ -39,5 +42,7 @@ def test_its_commands_and_options_exist():
 def test_it_names_every_fault_and_every_file_of_a_home():
     for fault in Fault:
         assert f"`{fault}`" in PAGE
-    for name in (ACKNOWLEDGEMENT, LOCK, RECEIVED, CURVE, MODEL, REPORT, "keys"):
+    for name in (ACKNOWLEDGEMENT, LOCK, RECEIVED, CURVE, MODEL, REPORT, HTML, SHEET, "keys"):
+        assert f"`{name}" in PAGE
+    for name in (CANDIDATE, SET_ASIDE, f"{TRAINING}/"):
         assert f"`{name}" in PAGE

@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
+import torch
 from PIL import Image
 
 from device import job as job_module
+from device import learning, reference_trainer
+from device import report as report_module
+from device.errors import DeviceJobError, NothingToTrainError
 from device.home import HomeError
-from device.job import DeviceJobError, NothingToTrainError, run
+from device.job import run
+from device.own_pictures import Share
 from device.report import parse_report
+from device.results import finished_report
 from rinr.codec.frame import EncodedFrame
 from rinr.labels import image_id
 from rinr.shard import ShardRow
-from rinr.training.detector import Detector
-from rinr.training.evaluate import Precision
+from rinr.training.detector import Detections, Detector
+from rinr.training.evaluate import Findings
 from rinr.training.train import Epoch, train
 from storage.shards.faults import Fault
 
@@ -27,11 +33,11 @@ def trainings(monkeypatch):
     """How often a detector was trained."""
     calls = []
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(arguments)
-        return train(*arguments)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(job_module, "train", counted)
+    monkeypatch.setattr(reference_trainer, "train", counted)
     return calls
 
 
@@ -62,7 +68,7 @@ def test_a_job_learns_from_what_was_delivered_and_says_so(bench, scenes):
     written = json.loads((bench.home / "report.json").read_text())
     assert written["own"]["after"]["map50"] == report.own.after.map50
     assert Image.open(io.BytesIO((bench.home / "curve.png").read_bytes())).size[0] > 600
-    learned = {"curve.png", "model.safetensors", "report.json"}
+    learned = {"curve.png", "detections.jpg", "model.safetensors", "report.html", "report.json"}
     assert {path.name for path in bench.home.iterdir()} == learned | {"acknowledgement", "keys", "lock", "received"}
 
 
@@ -138,7 +144,7 @@ def test_a_shard_that_the_fog_node_made_wrong_stops_no_other(bench, scenes):
 
 def test_a_shard_that_the_disk_damaged_is_wanted_once_more(bench, scenes):
     shards = [bench.deliver(scenes(n, n + 1)) for n in range(3)]
-    first = run(bench.job())
+    first = run(bench.job(start="scratch"))
     bench.fog.inbox.remove(one.name for one in shards)
     path = bench.home / "received" / f"{shards[1].name}.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -148,7 +154,7 @@ def test_a_shard_that_the_disk_damaged_is_wanted_once_more(bench, scenes):
     heard = bench.fog.heard()
     assert (heard.taken, heard.wanted) == (1, (2,))
     bench.fog.again(shards[1].name)
-    healed = run(bench.job())
+    healed = run(bench.job(start="scratch"))
     assert (healed.frames, healed.refused, healed.model_sha256) == (3, (), first.model_sha256)
     assert (bench.fog.heard().taken, bench.fog.heard().wanted) == (3, ())
 
@@ -157,11 +163,11 @@ def test_the_fog_node_hears_what_is_stored_and_then_what_was_learned(bench, scen
     bench.deliver(scenes(0, 2))
     heard = []
 
-    def train_noted(*arguments):
+    def train_noted(*arguments, **options):
         heard.append(bench.fog.heard())
-        return train(*arguments)
+        return train(*arguments, **options)
 
-    monkeypatch.setattr(job_module, "train", train_noted)
+    monkeypatch.setattr(reference_trainer, "train", train_noted)
     report = run(bench.job())
     (before,), after = heard, bench.fog.heard()
     assert (before.taken, before.report) == (1, None)
@@ -225,17 +231,15 @@ def test_many_own_pictures_are_sampled_evenly(bench, scenes, monkeypatch):
     own = scenes(20, 26)
     bench.capture(own)
     tested = []
-    dataset = job_module.JpegDataset
 
-    def recorded(frames, **options):
-        made = dataset(frames, **options)
-        tested.extend(made.image_ids)
-        return made
+    def recorded(plan, *others):
+        tested.extend(plan.own.held_out.image_ids)
+        return learning.learn(plan, *others)
 
-    monkeypatch.setattr(job_module, "JpegDataset", recorded)
-    report = run(bench.job(own_pictures=3))
+    monkeypatch.setattr(job_module, "learn", recorded)
+    report = run(bench.job(own=Share(held_out=1, tested=3)))
     assert tested == [image_id(own[index].data) for index in (0, 2, 4)]
-    assert report.notes == ("Tested on 3 of the device's 6 labelled pictures.",)
+    assert report.notes == ("Tested on 3 of the device's 6 labelled pictures that are held out.",)
 
 
 def test_nothing_to_train_on_is_a_clear_error(bench, scenes):
@@ -263,9 +267,9 @@ def test_settings_that_cannot_be_used_are_clear_errors(bench, scenes):
         run(replace(job, device=elsewhere))
 
 
-@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("own_pictures", 0), ("epochs", 5_001)])
-def test_numbers_out_of_bounds_are_refused_by_name(bench, field, value):
-    with pytest.raises(ValueError, match=f"{field} is {value:,}, expected"):
+@pytest.mark.parametrize(("field", "value"), [("longest_side", 16), ("margin", 2), ("epochs", 5_001), ("start", "x")])
+def test_settings_out_of_bounds_are_refused_by_name(bench, field, value):
+    with pytest.raises(ValueError, match=f"{field} is {value!r}, expected".replace("5001", "5,001")):
         bench.job(**{field: value})
 
 
@@ -274,22 +278,22 @@ class KilledError(BaseException):
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.usefixtures("undrawn")
 def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_same(bench, scenes, monkeypatch, before):
-    for name, quick in {
-        "train": lambda *_: [Epoch(1.0, 0.0, 0.0)],
-        "evaluate": lambda *_: Precision(0.0, 0.0),
-        "draw_curve": lambda *_: b"a picture",
-    }.items():  # it is done some forty times, and what it learns is of no matter here
-        monkeypatch.setattr(job_module, name, quick)
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0))
+    missed = Findings((nothing,), (torch.tensor([[0.0, 0.0, 8.0, 8.0]]),))
+    # It is done some sixty times, and what it learns is of no matter here.
+    monkeypatch.setattr(learning, "find", lambda *_: missed)
+    monkeypatch.setattr(reference_trainer, "train", lambda *_, **__: [Epoch(1.0, 0.0, 0.0, 4)])
     shard = bench.deliver(scenes(0, 1))
     undisturbed = run(bench.job(epochs=1))
     said = bench.fog.heard()
     real = Path.replace
     named = set()
-    for kill_at in range(1, 50):
-        for name in ("received", "model.safetensors", "curve.png", "report.json", "acknowledgement"):
-            path = bench.home / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for kill_at in range(1, 80):
+        for path in bench.home.iterdir():
+            if path.name not in ("keys", "lock"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         (bench.folder / "outbox" / "acknowledgement").unlink()
         bench.fog.again(shard.name)
         calls = 0
@@ -320,5 +324,84 @@ def test_killed_beside_any_file_that_gets_its_name_the_next_job_ends_with_the_sa
         assert (heard.generation, heard.taken, heard.wanted) == (said.generation, said.taken, said.wanted)
         assert parse_report(heard.report) == report
         assert [path for path in bench.home.rglob("*.part") if "keys" not in path.parts] == []
-    learned = {"model.safetensors", "curve.png", "report.json"}
+    learned = {"job.json", "model.safetensors", "curve.png", "detections.jpg", "report.html", "report.json"}
     assert named >= {f"{shard.name}.parquet", f"{shard.name}.manifest", "acknowledgement", *learned}
+
+
+def test_own_pictures_are_trained_on_beside_what_was_received_and_tested_on_apart(bench, scenes, monkeypatch):
+    bench.deliver(scenes(0, 2))
+    own = [*scenes(20, 29), scenes(22, 23)[0]]  # the last is the same picture as one that is held out
+    bench.capture(own)
+    plans = []
+    monkeypatch.setattr(job_module, "learn", lambda plan, *others: plans.append(plan) or learning.learn(plan, *others))
+    report = run(bench.job(own=Share()))
+    (plan,) = plans
+    assert set(plan.own.held_out.image_ids) == {image_id(own[place].data) for place in (2, 7, 8)}
+    assert set(plan.own.training.image_ids) == {image_id(own[place].data) for place in (0, 1, 3, 4, 5, 6)}
+    assert (report.frames, report.own_frames, report.own.frames, report.own.objects) == (2, 6, 3, 3)
+    assert report.losses != run(bench.job(own=Share(held_out=1))).losses
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_training_starts_from_the_model_in_use_unless_it_is_told_not_to(bench, scenes):
+    bench.deliver(scenes(0, 2))
+    bench.capture(scenes(20, 22))
+    first = run(bench.job(epochs=4))
+    assert (first.started_from, first.compared) == (None, None)
+    bench.deliver(scenes(2, 3))
+    second = run(bench.job(epochs=4, margin=1))
+    assert second.started_from == first.model_sha256
+    assert second.losses[0] < first.losses[0]
+    assert (second.compared, second.own.before) == (first.own.after, first.own.after)
+    third = run(bench.job(epochs=4, margin=1, start="scratch"))
+    assert third.started_from is None
+    assert third.compared == second.own.after
+    assert third.losses[0] > second.losses[0]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("own", [True, False], ids=["own pictures", "received frames"])
+def test_a_model_that_is_worse_is_kept_and_not_used(bench, scenes, own):
+    bench.deliver(scenes(0, 3))
+    if own:
+        bench.capture(scenes(20, 24))
+    good = run(bench.job(epochs=30))
+    model = (bench.home / "model.safetensors").read_bytes()
+    worse = run(bench.job(epochs=1, start="scratch"))
+    assert not worse.promoted
+    assert ("held-out own pictures" if own else "received frames") in worse.verdict
+    assert "worse by more than 0.01" in worse.verdict
+    assert (bench.home / "model.safetensors").read_bytes() == model
+    candidate = (bench.home / "candidate.safetensors").read_bytes()
+    assert hashlib.sha256(candidate).hexdigest() == worse.model_sha256
+    assert worse.in_use_sha256 == good.model_sha256
+    assert run(bench.job(epochs=1, start="scratch")) == worse, "it was judged, and is not trained again"
+    better = run(bench.job(epochs=2, margin=1))
+    assert (better.promoted, better.started_from) == (True, good.model_sha256)
+    assert not (bench.home / "candidate.safetensors").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_model_of_another_architecture_is_set_aside_and_said(bench, scenes):
+    bench.deliver(scenes(0, 1))
+    bench.home.mkdir(exist_ok=True)
+    other = safetensors.torch.save({"weight": torch.zeros(1)}, {"architecture": "resnet-50"})
+    (bench.home / "model.safetensors").write_bytes(other)
+    report = run(bench.job(epochs=1))
+    assert "it is a model of 'resnet-50', expected 'rinr-detector-1'" in report.notes[-1]
+    assert (report.started_from, report.promoted) == (None, True)
+    assert (bench.home / "set-aside.safetensors").read_bytes() == other
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_report_of_an_earlier_version_is_read_and_its_model_started_from(bench, scenes):
+    bench.deliver(scenes(0, 1))
+    first = run(bench.job(epochs=1))
+    older = json.loads((bench.home / "report.json").read_text())
+    for name in report_module._LATER:
+        del older[name]
+    (bench.home / "report.json").write_text(json.dumps({**older, "key": "of then"}))
+    assert finished_report(bench.device) == replace(
+        parse_report(json.dumps({**older, "key": "of then"}).encode()), in_use_sha256=first.model_sha256
+    )
+    assert run(bench.job(epochs=1)).started_from == first.model_sha256

@@ -5,7 +5,8 @@ reports, does in place of a run's work a note that it was done, and says now and
 
     python -m tests.drills.crowd ORDER
 
-ORDER is a file of JSON: `api`, `pool`, `names`, `folder` (for the notes), and `every`, the seconds between two looks.
+ORDER is a file of JSON: `api`, `pool`, `names`, `folder` (for the notes), `every`, the seconds between two looks, and
+`heartbeat`, those between two signs of life.
 SIGTERM ends it; it then prints what it did and which answers it got.
 """
 
@@ -24,7 +25,6 @@ import httpx
 
 from tests.drills.noted_flow import note
 
-HEARTBEAT_SECONDS = 30.0  # a worker's
 _AGAIN = (408, 429, 500, 502, 503)
 
 
@@ -38,6 +38,7 @@ class Crowd:
         names: one a device; its queue has the same name.
         folder: where each run is noted.
         every: seconds between two looks at a queue.
+        heartbeat: seconds between two signs of life.
     """
 
     api: str
@@ -45,6 +46,7 @@ class Crowd:
     names: list[str]
     folder: Path
     every: float
+    heartbeat: float
     counts: Counter[str] = field(default_factory=Counter)
 
     async def run(self) -> None:
@@ -93,11 +95,11 @@ class Crowd:
         return (now.get("type"), now.get("message")) == (state, said)
 
     async def _heartbeats(self, name: str) -> None:
-        await asyncio.sleep(random.uniform(0, HEARTBEAT_SECONDS))
-        body = {"name": f"light-{name}", "heartbeat_interval_seconds": HEARTBEAT_SECONDS}
+        await asyncio.sleep(random.uniform(0, self.heartbeat))
+        body = {"name": f"light-{name}", "heartbeat_interval_seconds": self.heartbeat}
         while True:
             await self._ask(f"/work_pools/{self.pool}/workers/heartbeat", body)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self.heartbeat)
 
     async def _ask(self, path: str, body: dict[str, Any] | None) -> Any:
         """The answer, however often the server has to be asked; ``None`` where there is no such thing."""
@@ -118,7 +120,9 @@ class Crowd:
 
 
 def main(order: dict[str, Any]) -> None:
-    crowd = Crowd(order["api"], order["pool"], order["names"], Path(order["folder"]), order["every"])
+    crowd = Crowd(
+        order["api"], order["pool"], order["names"], Path(order["folder"]), order["every"], order["heartbeat"]
+    )
     asyncio.run(crowd.run())
     print(json.dumps(crowd.counts))
 

@@ -23,8 +23,18 @@ from services.workers import start_device_workers
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HANG_SECONDS = 1_800.0
-WORKER_SECONDS = 10.0  # between two looks of a worker at its queue: Prefect's own default
 """Nothing takes a tenth of it; it is there to end what hangs."""
+
+WORKER_SECONDS = 10.0
+"""Between two looks of a worker at its queue: Prefect's own default."""
+
+# As docs/operations.md has it. Connections beyond the pool are opened and closed again for each request; and every
+# twenty seconds the server reads each unfinished run that another run has started, and that one as well.
+FOR_MANY = {
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "30",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "300",
+}
+"""What the server is told besides, where it has PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Scale:
         names: of the devices.
         workers: how many of them, the first, have a `prefect worker` of their own.
         every: seconds between two looks of a light client at its queue.
+        heartbeat: seconds between two signs of life of a worker or light client; 30 is Prefect's own default.
         database: URL of the server's database; ``None`` is Prefect's own SQLite.
     """
 
@@ -56,6 +67,7 @@ class Scale:
     names: list[str]
     workers: int
     every: float
+    heartbeat: float = 30.0
     database: str | None = None
     crowd: Counter[str] = field(default_factory=Counter)
 
@@ -71,8 +83,9 @@ class Scale:
         self._processes = Processes(self.folder)
         self._http = httpx.Client(base_url=self.server.api, timeout=120, trust_env=False)
         own = {"PYTHONPATH": str(CHECKOUT), "PREFECT_WORKER_QUERY_SECONDS": f"{WORKER_SECONDS:g}"}
+        own["PREFECT_WORKER_HEARTBEAT_SECONDS"] = f"{self.heartbeat:g}"
         if self.database is not None:
-            own["PREFECT_API_DATABASE_CONNECTION_URL"] = self.database
+            own |= {"PREFECT_API_DATABASE_CONNECTION_URL": self.database, **FOR_MANY}
         before = dict(os.environ)
         crowd = None
         try:
@@ -199,6 +212,7 @@ class Scale:
             "names": self.names[self.workers :],
             "folder": str(self.notes),
             "every": self.every,
+            "heartbeat": self.heartbeat,
         }
         place = self.folder / "crowd.json"
         place.write_text(json.dumps(order))

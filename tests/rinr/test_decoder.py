@@ -6,8 +6,8 @@ import torch
 
 from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
-from rinr.decoder import decode, decode_background, load, to_pixels
-from rinr.networks.coordinates import covered
+from rinr.decoder import LoadedFrames, decode, decode_background, load, to_pixels
+from rinr.networks.coordinates import Axis, covered
 from rinr.networks.cosine import COSINE
 from rinr.networks.payload import Member, read_networks, write_networks
 from rinr.networks.settings import CosineSettings
@@ -114,7 +114,8 @@ def test_a_crop_shows_what_the_whole_picture_shows_there(tiny):
 def test_covered_columns_are_those_whose_centre_lies_in_the_box():
     # Boxes in a frame of 8 pixels, of which an output of 5 shows the part from 1 to 7: the rule applied by hand.
     boxes = [(0, 3), (1, 3), (3, 1), (6, 2), (7, 1)]
-    found = covered(torch.tensor(boxes, dtype=torch.float64), torch.full((5,), 8.0).double(), 5, (1 / 8, 7 / 8))
+    axis = Axis(torch.tensor([1 / 8]).double(), torch.tensor([6 / 8]).double(), 5)
+    found = covered(torch.tensor(boxes, dtype=torch.float64), torch.full((5,), 8.0).double(), axis)
     for row, (start, length) in enumerate(boxes):
         centres = [1 + (column + 0.5) * 6 / 5 for column in range(5)]
         by_hand = [column for column, at in enumerate(centres) if start <= at < start + length]
@@ -135,7 +136,7 @@ def test_boxes_are_added_by_index_as_they_are_one_by_one(pasted, monkeypatch):
     loaded = load(frames)
     views = [((20, 10), (0.0, 0.0, 1.0, 1.0)), ((33, 7), (0.3, 0.1, 0.9, 0.8))]
     one_by_one = [loaded.render([0, 2, 1, 0], *size, crop=crop) for size, crop in views]
-    monkeypatch.setattr(type(loaded), "_add_box_by_box", type(loaded)._add_by_index)
+    monkeypatch.setattr(LoadedFrames, "_on_cpu", False)
     for expected, (size, crop) in zip(one_by_one, views, strict=True):
         assert torch.allclose(loaded.render([0, 2, 1, 0], *size, crop=crop), expected, atol=1e-5)
 

@@ -7,8 +7,13 @@ from rinr.boxes import Annotation
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import decode
+from rinr.frames import Frame
 from rinr.shard import ShardRow, to_table
-from rinr.training.dataset import GREY, JpegDataset, RinrDataset, canvas_size, fit
+from rinr.training.augment import Augmentation
+from rinr.training.canvas import GREY, canvas_size, fit
+from rinr.training.classes import UnknownLabelError
+from rinr.training.dataset import RinrDataset
+from rinr.training.jpegs import JpegDataset
 from tests.conftest import frame
 
 
@@ -138,3 +143,86 @@ def test_bad_input_is_refused_by_name(encoded, tmp_path):
     broken = ShardRow("0" * 64, EncodedFrame(64, 48, b"\x00nonsense", ()))
     with pytest.raises(PayloadError):
         RinrDataset([*rows, broken])
+
+
+def test_classes_give_numbers_in_their_order(encoded):
+    boxes = (Annotation(8, 16, 12, 10, "cat"), Annotation(30, 4, 6, 8, "dog"), Annotation(40, 30, 9, 9, "ant"))
+    rows = encoded([frame(0, boxes), frame(1, ())])
+    for dataset in (
+        RinrDataset(rows, classes=["dog", "cat", "ant"]),
+        JpegDataset([frame(0, boxes)], size=(64, 48), classes=["dog", "cat", "ant"]),
+    ):
+        target = next(dataset.batches(2)).targets[0]
+        assert target["labels"].tolist() == [2, 1, 3]
+        assert target["boxes"].tolist() == [[8, 16, 20, 26], [30, 4, 36, 12], [40, 30, 49, 39]]
+
+
+def test_labels_outside_the_classes_are_refused_by_name_or_left_out(encoded):
+    boxes = (Annotation(8, 16, 12, 10, "cat"), Annotation(30, 4, 6, 8, "dog"))
+    rows = encoded([frame(1, ()), frame(0, boxes)])
+    with pytest.raises(
+        UnknownLabelError, match=rf"image {rows[1].image_id} has an object labelled 'cat'.*\(dog, ant\)"
+    ):
+        RinrDataset(rows, classes=["dog", "ant"])
+    with pytest.raises(UnknownLabelError, match="labelled 'cat'"):
+        JpegDataset([frame(0, boxes)], size=(64, 48), classes=["dog"])
+    dataset = RinrDataset(rows, classes=["dog", "ant"], unknown="drop")
+    (batch,) = dataset.batches(2, augment=True, seed=3)
+    assert {label for target in batch.targets for label in target["labels"].tolist()} <= {1}
+    (batch,) = dataset.batches(2)
+    assert [target["labels"].tolist() for target in batch.targets] == [[], [1]]
+    assert batch.targets[1]["boxes"].tolist() == [[30, 4, 36, 12]]
+    (batch,) = RinrDataset(rows, classes=["ant"], unknown="drop").batches(2)  # a batch without boxes
+    assert [target["boxes"].shape for target in batch.targets] == [(0, 4), (0, 4)]
+
+
+@pytest.mark.parametrize("classes", [[], ["a", "a"], "cat"])
+def test_classes_that_make_no_sense_are_refused(encoded, classes):
+    with pytest.raises(ValueError, match="expected names, each of them once"):
+        RinrDataset(encoded([frame(0)]), classes=classes)
+    with pytest.raises(ValueError, match="unknown is 'skip', expected 'refuse' or 'drop'"):
+        RinrDataset(encoded([frame(0)]), unknown="skip")
+
+
+@pytest.mark.parametrize("turn", [0, 10])
+def test_decoded_frames_and_jpegs_are_shown_alike_and_boxes_with_them(mixed, turn):
+    """The same pictures through two ways: networks asked at other coordinates, and their pixels resampled."""
+    rows = [row for row in mixed if min(row.frame.width, row.frame.height) > 40]
+    frames = [
+        Frame(row.image_id, "0" * 64, decode(row.frame), row.frame.boxes, (row.frame.width, row.frame.height))
+        for row in rows
+    ]
+    augmentation = Augmentation(turn=turn)
+    ours = RinrDataset(rows, size=(96, 72), augmentation=augmentation)
+    theirs = JpegDataset(frames, size=(96, 72), augmentation=augmentation)
+    for one, other in zip(ours.batches(3, seed=2, augment=True), theirs.batches(3, seed=2, augment=True), strict=True):
+        for (a, b), mine, its in zip(
+            zip(one.images, other.images, strict=True), one.targets, other.targets, strict=True
+        ):
+            assert torch.equal(mine["boxes"], its["boxes"])
+            assert torch.equal(mine["image_id"], its["image_id"])
+            assert (a - b).abs().median() < 0.03  # resampling blurs edges
+            assert ((a - b).abs() > 0.2).float().mean() < 0.04
+            assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] > 0.9
+
+
+def test_what_a_picture_gets_does_not_depend_on_its_batch(mixed):
+    dataset = RinrDataset(mixed, size=(64, 48))
+    together = dataset.batch([0, 3, 5], seed=1, epoch=2, augment=True)
+    for slot, place in enumerate([0, 3, 5]):
+        alone = dataset.batch([place], seed=1, epoch=2, augment=True)
+        torch.testing.assert_close(alone.images[0], together.images[slot], atol=1e-5, rtol=0)
+        assert torch.equal(alone.targets[0]["boxes"], together.targets[slot]["boxes"])
+
+
+def test_boxes_and_ids_are_those_of_the_rows(mixed):
+    dataset = RinrDataset(mixed)
+    assert dataset.boxes == tuple(row.frame.boxes for row in mixed)
+    assert dataset.image_ids == tuple(row.image_id for row in mixed)
+
+
+def test_progress_is_told_frame_by_frame(mixed, tmp_path):
+    for _ in range(2):  # decoded, and from the cache
+        told: list[int] = []
+        RinrDataset(mixed, size=(64, 48), cache=tmp_path, on_frames=lambda done, _, to=told: to.append(done))
+        assert told[-1] == len(mixed)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from rinr.training.dataset import Batch
 from rinr.training.detector import Detections
 from rinr.training.evaluate import Precision, evaluate, mean_average_precision
+from rinr.training.pictures import Batch
 
 
 def boxes(*corners):

@@ -4,9 +4,10 @@ import torch
 
 from rinr.boxes import Box
 from rinr.frames import Frame
-from rinr.training.dataset import JpegDataset, RinrDataset
+from rinr.training.dataset import RinrDataset
 from rinr.training.detector import new_detector
 from rinr.training.evaluate import evaluate
+from rinr.training.jpegs import JpegDataset
 from rinr.training.train import TrainingError, TrainingSettings, train
 from tests.conftest import frame, picture
 

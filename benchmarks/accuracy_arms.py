@@ -12,8 +12,9 @@ An arm is written ``BASE[@CHANGE...]``::
 
 Changes are remedies that were tried. Of what is sent (bytes are counted with them): ``margin`` enlarges the boxes of
 object networks, ``decoys`` gives as many boxes without any object a network of their own, ``sharp`` halves the objects'
-step. Of training, the same for captured JPEGs: ``mixed`` adds the pictures of the pre-training, ``blurred`` shrinks and
-enlarges pictures at random, ``full`` decodes at the working size and then shrinks, as is done with JPEGs.
+step. Of training, which costs no bytes: ``dropped`` shows half of the pictures without their objects' networks,
+``patched`` pastes patches of the pre-training's pictures, ``blurred`` shrinks and enlarges some, ``mixed`` adds the
+pictures of the pre-training, ``full`` decodes at the working size and then shrinks, as is done with JPEGs.
 """
 
 import random
@@ -27,7 +28,7 @@ from rinr.presets import BALANCED, Preset, find_preset
 
 CAPTURED, NOTHING, BACKGROUNDS, OURS = "a", "e", "c", "b"
 SAME_BYTES = ("d-jpeg", "d-webp", "d-avif", "d-rapid")
-CHANGES = ("margin", "decoys", "sharp", "mixed", "blurred", "full")
+CHANGES = ("margin", "decoys", "sharp", "mixed", "dropped", "patched", "blurred", "full")
 _OF_WHAT_IS_SENT = frozenset({"margin", "decoys", "sharp"})
 
 MARGIN, LEAST_MARGIN = 0.35, 4
@@ -91,6 +92,8 @@ def parse(name: str) -> Arm:
         raise ValueError(f"arm {name!r} is none of a, b, c, {', '.join(SAME_BYTES)}, e, and {error}") from None
     if preset is None and arm.sent.changes:
         raise ValueError(f"arm {name!r} sends no networks that {', '.join(arm.sent.changes)} could change")
+    if "dropped" in arm.changes and base in (CAPTURED, NOTHING, BACKGROUNDS):
+        raise ValueError(f"arm {name!r} has no objects' networks that could be dropped")
     return arm
 
 

@@ -1,79 +1,91 @@
 """Pictures as the experiment trains on them: decoded once, on the canvas, whatever they came as.
 
-All arms then share every line of the training: the order, the augmentation, and its arithmetic. What a device saves by
+All arms then share every line of the training: the order, the looks, and the arithmetic of both. What a device saves by
 decoding in its loop is measured elsewhere; here it is what was lost before that counts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from benchmarks.accuracy_remedies import blurred, is_dropped, patched
 from rinr.decoder import decode
 from rinr.frames import Frame
 from rinr.shard import ShardRow
-from rinr.training.augment import augmented
-from rinr.training.dataset import Batch, JpegDataset, RinrDataset, Target
+from rinr.training.augment import USUAL, Floats, follow, views
+from rinr.training.canvas import GREY
+from rinr.training.dataset import RinrDataset
 from rinr.training.detector import OBJECT
-
-BLURRED_SHARE, STRONGEST_BLUR = 0.5, 4.0
-"""What ``blurred`` does: of this share of pictures the sides are divided by 1 to so much, and multiplied again."""
+from rinr.training.indexed import IndexedPictures
+from rinr.training.jpegs import JpegDataset
+from rinr.training.pictures import Batch, Target
+from rinr.training.resampling import look_at
 
 _AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Canvases:
-    """Pictures with their boxes, in memory.
+class Remedies:
+    """What is done to pictures where they are augmented; see :mod:`benchmarks.accuracy_remedies`.
 
     Attributes:
-        pictures: uint8 ``[pictures, 3, height, width]``.
-        boxes: for each ``[objects, 4]``, ``x0, y0, x1, y1`` in pixels of the canvas.
-        blurred: whether to blur some in training.
+        blur: some.
+        backgrounds: uint8 ``[pictures, 3, height, width]``, without objects, which some are shown as.
+        patches: pictures of which some get patches.
     """
 
-    pictures: Tensor
-    boxes: list[Tensor]
-    blurred: bool = False
+    blur: bool = False
+    backgrounds: Tensor | None = None
+    patches: "Canvases | None" = None
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """``(width, height)`` of the canvas in pixels."""
-        return self.pictures.shape[3], self.pictures.shape[2]
 
-    @property
-    def device(self) -> torch.device:
-        """Where the pictures are."""
-        return self.pictures.device
+class Canvases(IndexedPictures):
+    """Pictures with their boxes, in memory.
+
+    Args:
+        pictures: uint8 ``[pictures, 3, height, width]``.
+        boxes: for each ``[objects, 4]``, ``x0, y0, x1, y1`` in pixels of the canvas.
+        remedies: where pictures are augmented.
+    """
+
+    def __init__(self, pictures: Tensor, boxes: Sequence[Tensor], remedies: Remedies | None = None) -> None:
+        self.pictures, self.boxes, self.remedies = pictures, list(boxes), remedies or Remedies()
+        self.size, self.device = (pictures.shape[3], pictures.shape[2]), pictures.device
 
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, augment: bool = False, start: int = 0
-    ) -> Iterator[Batch]:
-        """One pass; order and augmentation follow from ``seed`` and ``epoch`` alone, the same for as many pictures."""
-        order = torch.arange(len(self))
-        if seed is not None:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed((seed << 20) + epoch))
-        for number, chosen in enumerate(order.split(batch_size)):
-            if number < start:
-                continue
-            images, boxes = self.pictures[chosen].float() / 255, [self.boxes[place] for place in chosen.tolist()]
-            if augment:
-                chance = torch.Generator().manual_seed(hash_of(seed or 0, epoch, number))
-                images, boxes = augmented(images, boxes, chance)
-                if self.blurred:
-                    images = _blurred(images, chance)
-            yield Batch(images, [_target(*pair) for pair in zip(chosen.tolist(), boxes, strict=True)])
+    def batch(self, places: Sequence[int], *, seed: int = 0, epoch: int = 0, augment: bool = False) -> Batch:
+        """See :meth:`rinr.training.indexed.IndexedPictures.batch`."""
+        boxes = [self.boxes[place] for place in places]
+        if not augment:
+            return _batch(self.pictures[list(places)].float() / 255, places, boxes)
+        images = torch.stack([self._picture(place, seed, epoch) for place in places])
+        looks = USUAL.draw(places, self.size, seed=seed, epoch=epoch)
+        through = views(looks.maps, np.tile(np.int32(self.size), (len(places), 1)), self.size)
+        images = looks.light(look_at(images, through, self.size, GREY))
+        if self.remedies.blur:
+            images = torch.stack([blurred(*pair, seed, epoch) for pair in zip(images, places, strict=True)])
+        return _batch(images, places, [_followed(*pair, self.size) for pair in zip(boxes, looks.maps, strict=True)])
+
+    def _picture(self, place: int, seed: int, epoch: int) -> Tensor:
+        """``[3, height, width]`` in 0..1 as it is before it is moved."""
+        remedies, picture = self.remedies, self.pictures[place]
+        if remedies.backgrounds is not None and is_dropped(seed, epoch, place):
+            picture = remedies.backgrounds[place]
+        image = picture.float() / 255
+        if remedies.patches:
+            others = remedies.patches
+            image = patched(image, self.boxes[place], others.pictures, others.boxes, seed, epoch, place)
+        return image
 
 
 def captured(frames: Iterable[Frame], size: tuple[int, int], device: str) -> Canvases:
     """Working frames of captured JPEGs, shrunk to the canvas."""
-    dataset = JpegDataset(frames, size=size)
-    return _canvases(dataset.batches(_AT_ONCE), device)
+    return _canvases(JpegDataset(frames, size=size).batches(_AT_ONCE), device)
 
 
 def decoded(rows: Sequence[ShardRow], truth: Canvases, device: str, *, full: bool = False) -> Canvases:
@@ -90,19 +102,10 @@ def decoded(rows: Sequence[ShardRow], truth: Canvases, device: str, *, full: boo
     return Canvases(pictures, truth.boxes)
 
 
-def together(parts: Sequence[Canvases]) -> Canvases:
+def together(parts: Sequence[Canvases], remedies: Remedies | None = None) -> Canvases:
     """All pictures as one."""
-    return Canvases(torch.cat([part.pictures for part in parts]), [boxes for part in parts for boxes in part.boxes])
-
-
-def blurred(pictures: Canvases) -> Canvases:
-    """The same, some of them blurred in training."""
-    return replace(pictures, blurred=True)
-
-
-def hash_of(seed: int, epoch: int, batch: int) -> int:
-    """A seed for a batch's augmentation."""
-    return (seed << 40) + (epoch << 20) + batch
+    boxes = [boxes for part in parts for boxes in part.boxes]
+    return Canvases(torch.cat([part.pictures for part in parts]), boxes, remedies)
 
 
 def _canvases(batches: Iterable[Batch], device: str) -> Canvases:
@@ -113,18 +116,13 @@ def _canvases(batches: Iterable[Batch], device: str) -> Canvases:
     return Canvases(torch.cat(pictures).to(device), boxes)
 
 
-def _blurred(images: Tensor, chance: torch.Generator) -> Tensor:
-    height, width = images.shape[2:]
-    out = images.clone()
-    for place in range(len(images)):
-        share, strength = torch.rand(2, generator=chance).tolist()
-        if share < BLURRED_SHARE:
-            by = STRONGEST_BLUR**strength
-            small = functional.interpolate(
-                images[place : place + 1], size=(round(height / by), round(width / by)), mode="area"
-            )
-            out[place] = functional.interpolate(small, size=(height, width), mode="bilinear", align_corners=False)[0]
-    return out
+def _followed(boxes: Tensor, one_map: Floats, size: tuple[int, int]) -> Tensor:
+    shown, kept = follow(boxes.cpu().double().numpy(), np.repeat(one_map[None], len(boxes), axis=0), size)
+    return torch.from_numpy(shown[kept].astype(np.float32)).to(boxes.device)
+
+
+def _batch(images: Tensor, places: Sequence[int], boxes: Sequence[Tensor]) -> Batch:
+    return Batch(images, [_target(*pair) for pair in zip(places, boxes, strict=True)])
 
 
 def _target(index: int, boxes: Tensor) -> Target:

@@ -107,12 +107,13 @@ def verdicts(results: Results) -> list[Verdict]:
                 question = f"is {arm.name} no worse than {other.name}, margin {MARGIN:g} points"
                 ask(question, arm, other, lambda ours, theirs: no_worse(ours, theirs, MARGIN))
     for arm in results:
-        if arm.base in SAME_BYTES:
-            ask(f"is b above {arm.name} at the same bytes", Arm(OURS, arm.changes), arm, above)
-        if arm.base == BACKGROUNDS:
-            ask(f"is b above {arm.name}", Arm(OURS, arm.changes), arm, above)
-        if arm.base == OURS and arm.changes:
-            ask(f"is {arm.name} above b", arm, Arm(OURS), above)
+        if arm.base == OURS:
+            for other in results:
+                if other.base in (*SAME_BYTES, BACKGROUNDS) and other.changes in ((), arm.changes):
+                    same = "" if other.base == BACKGROUNDS else " at the same bytes"
+                    ask(f"is {arm.name} above {other.name}{same}", arm, other, above)
+            if arm.changes:
+                ask(f"is {arm.name} above b", arm, Arm(OURS), above)
     return answers
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
+from torch import Tensor
 
 from benchmarks.accuracy_arms import CAPTURED, NOTHING, Arm
-from benchmarks.accuracy_encodings import Encodings, Pause, Sent, key
-from benchmarks.accuracy_pictures import Canvases, blurred, captured, decoded, together
+from benchmarks.accuracy_encodings import Encodings, Pause, Sent, bare, key
+from benchmarks.accuracy_pictures import Canvases, Remedies, captured, decoded, together
 from benchmarks.accuracy_split import NewSequence
 from rinr.files import write_whole
 from rinr.folders import LabelledFolder, spread
@@ -44,6 +46,7 @@ class Settings:
         batch_size: of both.
         pre_rate: highest learning rate of the pre-training.
         rate: of the fine-tuning.
+        version: of what a run does; raised where code changes that, so that old results are not taken for new ones.
     """
 
     canvas: tuple[int, int] = (416, 240)
@@ -55,6 +58,7 @@ class Settings:
     batch_size: int = 4
     pre_rate: float = 2e-3
     rate: float = 1e-3
+    version: int = 2
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class Experiment:
 
     def _train(self, detector: Detector, pictures: Canvases, epochs: int, rate: float, seed: int) -> list[float]:
         settings = TrainingSettings(epochs=epochs, batch_size=self.settings.batch_size, learning_rate=rate, seed=seed)
-        history = train(detector, pictures, settings, progress=lambda done, total: self.pause())  # type: ignore[arg-type]
+        history = train(detector, pictures, settings, progress=lambda done, total: self.pause())
         return [epoch.loss for epoch in history]
 
     def _found(self, detector: Detector, sequence: NewSequence) -> list[Detections]:
@@ -189,14 +193,28 @@ class Experiment:
 
     def _pictures(self, arm: Arm) -> Canvases:
         parts = [self._of_sequence(arm, sequence) for sequence in self.sequences]
-        pictures = together([*parts, self._old] if "mixed" in arm.changes else parts)
-        return blurred(pictures) if "blurred" in arm.changes else pictures
+        backgrounds = None
+        if "dropped" in arm.changes:
+            backgrounds = torch.cat([self._backgrounds(arm, sequence) for sequence in self.sequences])
+        if "mixed" in arm.changes:
+            parts.append(self._old)
+            if backgrounds is not None:
+                backgrounds = torch.cat([backgrounds, self._old.pictures])
+        return together(
+            parts, Remedies("blurred" in arm.changes, backgrounds, self._old if "patched" in arm.changes else None)
+        )
 
     def _of_sequence(self, arm: Arm, sequence: NewSequence) -> Canvases:
         truth = self._canvases(f"{sequence.name} train", lambda: sequence.frames(sequence.train))
         if arm.base == CAPTURED:
             return truth
         return decoded(self._sent(arm, sequence).rows, truth, self.device, full="full" in arm.changes)
+
+    def _backgrounds(self, arm: Arm, sequence: NewSequence) -> Tensor:
+        """What the arm sends without its objects, ``[pictures, 3, height, width]``."""
+        rows = [bare(row) for row in self._sent(arm, sequence).rows]
+        truth = self._canvases(f"{sequence.name} train", lambda: sequence.frames(sequence.train))
+        return decoded(rows, truth, self.device, full="full" in arm.changes).pictures
 
     def _test(self, sequence: NewSequence) -> Canvases:
         return self._canvases(f"{sequence.name} test", lambda: sequence.frames(sequence.test))

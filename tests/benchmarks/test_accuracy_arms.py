@@ -27,7 +27,12 @@ def test_arms_by_their_names() -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("x", "arm 'x' is none of a, b, c"), ("b@louder", "no change is named louder"), ("a@sharp", "sends no networks")],
+    [
+        ("x", "arm 'x' is none of a, b, c"),
+        ("b@louder", "no change is named louder"),
+        ("a@sharp", "sends no networks"),
+        ("c@dropped", "no objects"),
+    ],
 )
 def test_names_that_are_none(name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):

@@ -121,31 +121,29 @@ def no_worse(ours: Scores, theirs: Scores, margin: float) -> str:
     """Whether an arm is no worse than another by more than a margin, in words.
 
     "no worse": the whole interval lies above minus the margin. "worse": all of it lies below. Otherwise undecided, with
-    the seeds that would narrow it enough were mean and variances as they are now.
+    what would narrow it enough were mean and variances as they are now, and what holds for these very sequences.
 
     Args:
         margin: in points, more than zero.
     """
-    one = difference(ours, theirs)
-    if min(ours.shape) < 2:
-        return f"undecided, {_TOO_FEW}"
-    if one.low > -margin:
-        return "no worse"
-    if one.high < -margin:
-        return "worse"
-    return f"undecided, {needed(_apart(ours, theirs), -margin)}"
+    return _verdict(ours, theirs, -margin, "no worse", "worse")
 
 
 def above(ours: Scores, theirs: Scores) -> str:
     """Whether an arm is better than another, in words: the whole interval lies on one side of zero, or undecided."""
+    return _verdict(ours, theirs, 0.0, "above", "below")
+
+
+def _verdict(ours: Scores, theirs: Scores, border: float, over: str, under: str) -> str:
     one = difference(ours, theirs)
     if min(ours.shape) < 2:
         return f"undecided, {_TOO_FEW}"
-    if one.low > 0:
-        return "above"
-    if one.high < 0:
-        return "below"
-    return f"undecided, {needed(_apart(ours, theirs), 0.0)}"
+    if one.low > border:
+        return over
+    if one.high < border:
+        return under
+    here = over if one.seeds_low > border else under if one.seeds_high < border else ""
+    return f"undecided, {needed(_apart(ours, theirs), border)}" + (f"; on these very sequences {here}" if here else "")
 
 
 def needed(apart: Scores, border: float) -> str:

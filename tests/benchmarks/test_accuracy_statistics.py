@@ -65,6 +65,10 @@ def test_verdicts() -> None:
     assert no_worse(theirs - 2.1, theirs, margin=2) == "worse"
     assert above(theirs + 0.1, theirs) == "above"
     assert above(theirs - 0.1, theirs) == "below"
+    # Sequences that gain 1 and -11 points: others may gain; these lose in the mean.
+    split = no_worse(theirs + np.array([[1.0], [-11.0]]), theirs, margin=2)
+    assert split.startswith("undecided, needs more than ")
+    assert split.endswith("on these very sequences worse")
     assert above(theirs, theirs) == "undecided, lies on the border itself"
     assert above(theirs[:, :1] + 9, theirs[:, :1]) == "undecided, needs at least 2 seeds and 2 sequences"
     assert no_worse(theirs + NOISE - 3, theirs, margin=2).startswith("undecided, needs about ")

@@ -1,4 +1,5 @@
 from benchmarks.accuracy_arms import parse
+from benchmarks.accuracy_plot import plot
 from benchmarks.accuracy_report import Results, lines, markdown, verdicts, with_power
 from benchmarks.accuracy_run import Result
 
@@ -55,3 +56,7 @@ def test_verdicts_answer_what_was_asked() -> None:
 def test_a_set_up_without_power_gives_no_verdict() -> None:
     assert verdicts(table(a=[(0.2, 0.1)], e=[(0.2, 0.1)])) == []
     assert "From no sequence" in markdown(table(a=[(0.2, 0.1)], e=[(0.2, 0.1)]))
+
+
+def test_a_picture_of_it() -> None:
+    assert plot(RESULTS, "two sequences").startswith(b"\x89PNG")

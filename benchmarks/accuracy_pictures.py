@@ -65,7 +65,7 @@ class Canvases(IndexedPictures):
             return _batch(self.pictures[list(places)].float() / 255, places, boxes)
         images = torch.stack([self._picture(place, seed, epoch) for place in places])
         looks = USUAL.draw(places, self.size, seed=seed, epoch=epoch)
-        through = views(looks.maps, np.tile(np.int32(self.size), (len(places), 1)), self.size)
+        through = views(looks.maps, np.tile(np.array(self.size, dtype=np.int32), (len(places), 1)), self.size)
         images = looks.light(look_at(images, through, self.size, GREY))
         if self.remedies.blur:
             images = torch.stack([blurred(*pair, seed, epoch) for pair in zip(images, places, strict=True)])

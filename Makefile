@@ -26,7 +26,7 @@ help:
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
 	@echo "make lint     ruff, types, import arrows"
-	@echo "make results  measures what docs/results.md says (three hours)"
+	@echo "make results  measures what docs/results.md says (five hours)"
 	@echo "make clean    stops what was left and removes what was made"
 
 install: $(INSTALLED)
@@ -69,7 +69,12 @@ results: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.idle_pipeline
 	@$(BIN)/python -m benchmarks.scaling
 	@$(BIN)/python -m benchmarks.dask_scaling
-	@$(BIN)/python -m benchmarks.delivery
+	@$(BIN)/python -m benchmarks.training_speed
+	@$(BIN)/python -m benchmarks.timeline docs/timeline.png
+	@$(BIN)/python -m benchmarks.grouping
+	@$(BIN)/python -m benchmarks.view_speed
+	@$(BIN)/python -m benchmarks.loader_budget
+	@$(BIN)/python -m benchmarks.accuracy --work .accuracy --minutes 90 --plot docs/accuracy.png
 
 clean:
 	@if [ -f "$(OUT)/.rinr-demo" ]; then \

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.home import write_durably
-from rinr.training.weights_file import MAX_BYTES
+from rinr.training.safetensors_file import MAX_BYTES
 
 MODEL, CANDIDATE, SET_ASIDE = "model.safetensors", "candidate.safetensors", "set-aside.safetensors"
 

@@ -22,8 +22,8 @@ from device.report import MAX_EPOCHS, MAX_EXAMINED
 from rinr.training.detector import ARCHITECTURE
 from rinr.training.evaluate import Precision
 from rinr.training.model import ENTRY, read_model
+from rinr.training.safetensors_file import WeightsFileError, read_weights, write_weights
 from rinr.training.train import TrainingError
-from rinr.training.weights_file import WeightsFileError, read_weights, write_weights
 
 GROUP = "rinr.trainers"
 """The group of entry points under which packages offer trainers."""

@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor
 
 from rinr.training.evaluate import Precision
+from rinr.training.safetensors_file import WeightsFileError, read_weights, write_weights
 from rinr.training.state import Epoch, TrainingState
-from rinr.training.weights_file import WeightsFileError, read_weights, write_weights
 
 _ENTRY = "training"
 _PARTS = ("weights", "means", "squares")

@@ -1,7 +1,7 @@
 """The detector's model file: its weights as safetensors, with the name of the architecture that they are of."""
 
 from rinr.training.detector import ARCHITECTURE, Detector, new_detector
-from rinr.training.weights_file import WeightsFileError, read_weights, write_weights
+from rinr.training.safetensors_file import WeightsFileError, read_weights, write_weights
 
 ENTRY = "architecture"
 """The one entry of text in a model file."""

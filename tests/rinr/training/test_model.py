@@ -5,7 +5,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from rinr.training import weights_file
+from rinr.training import safetensors_file
 from rinr.training.detector import ARCHITECTURE, Detector, new_detector
 from rinr.training.model import ModelError, read_model, write_model
 
@@ -61,6 +61,6 @@ def test_what_is_no_model_of_this_architecture_is_refused_by_name(data, told):
 
 
 def test_a_file_that_is_too_large_is_not_read(monkeypatch):
-    monkeypatch.setattr(weights_file, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(safetensors_file, "MAX_BYTES", 1_000)
     with pytest.raises(ModelError, match="expected at most 1,000"):
         read_model(write_model(new_detector(0)))

@@ -26,6 +26,7 @@ from rinr.training.detector import Detections
 from rinr.training.evaluate import Detect, Findings, Precision, find
 from rinr.training.jpegs import JpegDataset
 from rinr.training.mixture import Together
+from rinr.training.patches import Patched
 from rinr.training.sizes import by_size
 from rinr.training.train import TrainingError, TrainingSettings
 from rinr.version import __version__
@@ -117,7 +118,7 @@ def learn(plan: Plan, key: str, beginning: Beginning, tell: Progress) -> Result:
     began = time.perf_counter()
     learned = trainer.train(
         Exercise(
-            pictures=Together([dataset, own.training]) if len(own.training) else dataset,
+            pictures=Together([Patched(dataset, own.training), own.training]) if len(own.training) else dataset,
             held_out=held_out,
             settings=plan.settings,
             start=start,

@@ -17,6 +17,7 @@ class Use(IntEnum):
     ORDER = 0
     BATCHES = 1
     LOOKS = 2
+    PATCHES = 3
 
 
 def uniform(seed: int, epoch: int, use: Use, count: int, place: int = 0) -> npt.NDArray[np.float64]:

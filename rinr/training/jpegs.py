@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -72,6 +73,12 @@ class JpegDataset(IndexedPictures):
 
     def __len__(self) -> int:
         return len(self._pictures)
+
+    def still(self, place: int) -> tuple[Tensor, npt.NDArray[np.float64]]:
+        """A picture as it is kept, uint8 ``[height, width, 3]`` on the CPU, and the boxes of its objects there,
+        ``[objects, 4]``: ``x0, y0, x1, y1`` in its pixels."""
+        (target,) = self._truth.targets([place], torch.device("cpu"))
+        return self._pictures[place], target["boxes"].double().numpy()
 
     def batch(self, places: Sequence[int], *, seed: int = 0, epoch: int = 0, augment: bool = False) -> Batch:
         """See :meth:`rinr.training.indexed.IndexedPictures.batch`."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.accuracy_remedies import blurred, is_dropped, patched
+from benchmarks.accuracy_remedies import blurred
 from rinr.decoder import decode
 from rinr.frames import Frame
 from rinr.shard import ShardRow
@@ -21,6 +21,7 @@ from rinr.training.dataset import RinrDataset
 from rinr.training.detector import OBJECT
 from rinr.training.indexed import IndexedPictures
 from rinr.training.jpegs import JpegDataset
+from rinr.training.patches import Source, paste
 from rinr.training.pictures import Batch, Target
 from rinr.training.resampling import look_at
 
@@ -29,17 +30,18 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, eq=False)
 class Remedies:
-    """What is done to pictures where they are augmented; see :mod:`benchmarks.accuracy_remedies`.
+    """What is done to pictures where they are augmented.
 
     Attributes:
-        blur: some.
-        backgrounds: uint8 ``[pictures, 3, height, width]``, without objects, which some are shown as.
-        patches: pictures of which some get patches.
+        blur: some; see :mod:`benchmarks.accuracy_remedies`.
+        backgrounds: uint8 ``[pictures, 3, height, width]``, without objects, which those are shown as that the loader
+            would show bare.
+        patches: pictures that patches are cut out of; see :mod:`rinr.training.patches`.
     """
 
     blur: bool = False
     backgrounds: Tensor | None = None
-    patches: "Canvases | None" = None
+    patches: Sequence[Source] = ()
 
 
 class Canvases(IndexedPictures):
@@ -55,6 +57,11 @@ class Canvases(IndexedPictures):
         self.pictures, self.boxes, self.remedies = pictures, list(boxes), remedies or Remedies()
         self.size, self.device = (pictures.shape[3], pictures.shape[2]), pictures.device
 
+    def sources(self) -> list[Source]:
+        """The pictures as patches are cut out of them."""
+        stills = self.pictures.cpu().permute(0, 2, 3, 1)
+        return [(still, boxes.cpu().double().numpy()) for still, boxes in zip(stills, self.boxes, strict=True)]
+
     def __len__(self) -> int:
         return len(self.pictures)
 
@@ -63,23 +70,24 @@ class Canvases(IndexedPictures):
         boxes = [self.boxes[place] for place in places]
         if not augment:
             return _batch(self.pictures[list(places)].float() / 255, places, boxes)
-        images = torch.stack([self._picture(place, seed, epoch) for place in places])
         looks = USUAL.draw(places, self.size, seed=seed, epoch=epoch)
+        pairs = zip(places, looks.bare.tolist(), strict=True)
+        images = torch.stack([self._picture(place, bare, seed, epoch) for place, bare in pairs])
         through = views(looks.maps, np.tile(np.array(self.size, dtype=np.int32), (len(places), 1)), self.size)
         images = looks.light(look_at(images, through, self.size, GREY))
         if self.remedies.blur:
             images = torch.stack([blurred(*pair, seed, epoch) for pair in zip(images, places, strict=True)])
         return _batch(images, places, [_followed(*pair, self.size) for pair in zip(boxes, looks.maps, strict=True)])
 
-    def _picture(self, place: int, seed: int, epoch: int) -> Tensor:
+    def _picture(self, place: int, bare: bool, seed: int, epoch: int) -> Tensor:
         """``[3, height, width]`` in 0..1 as it is before it is moved."""
         remedies, picture = self.remedies, self.pictures[place]
-        if remedies.backgrounds is not None and is_dropped(seed, epoch, place):
+        if remedies.backgrounds is not None and bare:
             picture = remedies.backgrounds[place]
         image = picture.float() / 255
         if remedies.patches:
-            others = remedies.patches
-            image = patched(image, self.boxes[place], others.pictures, others.boxes, seed, epoch, place)
+            boxes = self.boxes[place].cpu().double().numpy()
+            paste(image, boxes, remedies.patches, seed=seed, epoch=epoch, place=place)
         return image
 
 

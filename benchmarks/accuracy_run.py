@@ -58,7 +58,7 @@ class Settings:
     batch_size: int = 4
     pre_rate: float = 2e-3
     rate: float = 1e-3
-    version: int = 2
+    version: int = 3
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,8 @@ class Experiment:
             if backgrounds is not None:
                 backgrounds = torch.cat([backgrounds, self._old.pictures])
         return together(
-            parts, Remedies("blurred" in arm.changes, backgrounds, self._old if "patched" in arm.changes else None)
+            parts,
+            Remedies("blurred" in arm.changes, backgrounds, self._old.sources() if "patched" in arm.changes else ()),
         )
 
     def _of_sequence(self, arm: Arm, sequence: NewSequence) -> Canvases:

@@ -28,6 +28,9 @@ _NO_BOX = np.array([[0.0, 0.0, 24.0, 24.0]])  # whose size patches have in a pic
 
 Floats = npt.NDArray[np.float64]
 
+Source = tuple[Tensor, Floats]
+"""A picture that patches are cut out of, uint8 ``[height, width, 3]``, and its objects' boxes, ``[objects, 4]``."""
+
 
 class Patched(IndexedPictures):
     """Pictures that are shown with patches of others where they are augmented.
@@ -41,7 +44,8 @@ class Patched(IndexedPictures):
     """
 
     def __init__(self, pictures: IndexedPictures, others: JpegDataset) -> None:
-        self.pictures, self.others = pictures, others
+        self.pictures = pictures
+        self.sources = [others.still(place) for place in range(len(others))]
         self.size, self.device, self.window = pictures.size, pictures.device, pictures.window
 
     def __len__(self) -> int:
@@ -54,30 +58,39 @@ class Patched(IndexedPictures):
     def batch(self, places: Sequence[int], *, seed: int = 0, epoch: int = 0, augment: bool = False) -> Batch:
         """See :meth:`rinr.training.indexed.IndexedPictures.batch`."""
         batch = self.pictures.batch(places, seed=seed, epoch=epoch, augment=augment)
-        if augment and len(self.others):
+        if augment and self.sources:
             for image, target, place in zip(batch.images, batch.targets, places, strict=True):
-                numbers = uniform(seed, epoch, Use.PATCHES, PATCHES * _DRAWN, place)
-                self._paste(image, target["boxes"].cpu().double().numpy(), numbers.reshape(PATCHES, _DRAWN))
+                paste(image, target["boxes"].cpu().double().numpy(), self.sources, seed=seed, epoch=epoch, place=place)
         return batch
 
-    def _paste(self, image: Tensor, boxes: Floats, numbers: Floats) -> None:
-        height, width = image.shape[1:]
-        like = boxes if len(boxes) else _NO_BOX
-        for drawn in numbers:
-            other, their_boxes = self.others.still(int(drawn[0] * len(self.others)))
-            box = like[int(drawn[1] * len(like))]
-            room = min(width, other.shape[1]) // 2, min(height, other.shape[0]) // 2
-            sides = (box[2:] - box[:2]) * 2 ** (drawn[2:4] * 1.5 - 0.5)
-            w, h = (min(max(int(side), _LEAST_SIDE), most) for side, most in zip(sides, room, strict=True))
-            tries = drawn[4:].reshape(2, _TRIES, 2)
-            there = _beside(boxes, tries[0], (w, h), (width, height))
-            here = _beside(their_boxes, tries[1], (w, h), (other.shape[1], other.shape[0]))
-            if there and here:
-                patch = other[here[1] : here[1] + h, here[0] : here[0] + w].float()
-                if patch.std() >= _LEAST_CONTRAST:
-                    image[:, there[1] : there[1] + h, there[0] : there[0] + w] = (
-                        patch.permute(2, 0, 1).to(image.device) / 255
-                    )
+
+def paste(image: Tensor, boxes: Floats, sources: Sequence[Source], *, seed: int, epoch: int, place: int) -> None:
+    """Paste patches into a picture, in place.
+
+    Args:
+        image: float32 ``[3, height, width]`` in 0..1.
+        boxes: ``[objects, 4]``, of its objects: ``x0, y0, x1, y1`` in pixels.
+        sources: one or more.
+        seed: what is pasted follows from it and the next two.
+        epoch: the pass.
+        place: of the picture.
+    """
+    height, width = image.shape[1:]
+    like = boxes if len(boxes) else _NO_BOX
+    for drawn in uniform(seed, epoch, Use.PATCHES, PATCHES * _DRAWN, place).reshape(PATCHES, _DRAWN):
+        other, their_boxes = sources[int(drawn[0] * len(sources))]
+        box = like[int(drawn[1] * len(like))]
+        room = min(width, other.shape[1]) // 2, min(height, other.shape[0]) // 2
+        sides = (box[2:] - box[:2]) * 2 ** (drawn[2:4] * 1.5 - 0.5)
+        w, h = (min(max(int(side), _LEAST_SIDE), most) for side, most in zip(sides, room, strict=True))
+        tries = drawn[4:].reshape(2, _TRIES, 2)
+        there = _beside(boxes, tries[0], (w, h), (width, height))
+        here = _beside(their_boxes, tries[1], (w, h), (other.shape[1], other.shape[0]))
+        if there and here:
+            patch = other[here[1] : here[1] + h, here[0] : here[0] + w].float()
+            if patch.std() >= _LEAST_CONTRAST:
+                pixels = patch.permute(2, 0, 1).to(image.device) / 255
+                image[:, there[1] : there[1] + h, there[0] : there[0] + w] = pixels
 
 
 def _beside(boxes: Floats, tries: Floats, patch: tuple[int, int], size: tuple[int, int]) -> tuple[int, int] | None:

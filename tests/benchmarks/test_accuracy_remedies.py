@@ -1,38 +1,10 @@
 import torch
 
 from benchmarks.accuracy_pictures import Canvases, Remedies
-from benchmarks.accuracy_remedies import PATCHES, blurred, is_dropped, patched
+from benchmarks.accuracy_remedies import blurred
+from rinr.training.augment import USUAL
 
 BOXES = torch.tensor([[20.0, 10.0, 40.0, 30.0]])
-
-
-def test_about_half_are_dropped_and_always_the_same() -> None:
-    dropped = [is_dropped(1, epoch, place) for epoch in range(10) for place in range(100)]
-    assert 400 < sum(dropped) < 600
-    assert dropped == [is_dropped(1, epoch, place) for epoch in range(10) for place in range(100)]
-    assert dropped != [is_dropped(2, epoch, place) for epoch in range(10) for place in range(100)]
-
-
-def test_patches_are_of_other_pictures_and_leave_objects_alone() -> None:
-    picture = torch.zeros(3, 64, 96)
-    noise = torch.randint(1, 256, (4, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    theirs = [torch.tensor([[0.0, 0.0, 48.0, 64.0]])] * 4  # what is left of the middle is object, and never shown
-    noise[:, :, :, :48] = 255
-    found = [patched(picture, BOXES, noise, theirs, 0, 0, place) for place in range(20)]
-    shown = torch.stack(found)
-    assert (shown[:, :, 10:30, 20:40] == 0).all()
-    assert (shown.amax(dim=(1, 2, 3)) > 0).sum() > 10
-    assert (shown < 1).float().mean() > 0.99  # no patch of their objects, whose values are all 1
-    # At most PATCHES of at most twice the box's sides.
-    assert (shown != 0).any(dim=1).sum(dim=(1, 2)).max() <= PATCHES * 40 * 40
-    assert torch.equal(found[3], patched(picture, BOXES, noise, theirs, 0, 0, 3))
-    assert (picture == 0).all()
-
-
-def test_plain_patches_are_left_out() -> None:
-    grey = torch.full((2, 3, 64, 96), 128, dtype=torch.uint8)
-    picture = torch.zeros(3, 64, 96)
-    assert torch.equal(patched(picture, BOXES, grey, [torch.zeros(0, 4)] * 2, 0, 0, 0), picture)
 
 
 def test_blur_keeps_the_mean_and_takes_the_contrast() -> None:
@@ -48,7 +20,7 @@ def test_a_picture_does_not_depend_on_its_batch() -> None:
     chance = torch.Generator().manual_seed(2)
     pictures = torch.randint(0, 256, (6, 3, 64, 96), dtype=torch.uint8, generator=chance)
     plain = Canvases(pictures, [BOXES] * 6)
-    remedies = Remedies(blur=True, backgrounds=pictures.flip(3), patches=plain)
+    remedies = Remedies(blur=True, backgrounds=pictures.flip(3), patches=plain.sources())
     treated = Canvases(pictures, [BOXES] * 6, remedies)
     whole, alone = (treated.batch(places, seed=3, epoch=1, augment=True) for places in (range(6), [4]))
     assert torch.allclose(whole.images[4], alone.images[0], atol=1e-5)
@@ -62,4 +34,4 @@ def test_dropped_objects_show_their_background() -> None:
     treated = Canvases(pictures, [torch.zeros(0, 4)] * 40, Remedies(backgrounds=backgrounds))
     images = treated.batch(range(40), seed=0, epoch=0, augment=True).images
     dark = [value < 0.5 for value in images[:, 0, 8, 8].tolist()]  # the middle is covered wherever they are moved
-    assert dark == [is_dropped(0, 0, place) for place in range(40)]
+    assert dark == USUAL.draw(range(40), (16, 16), seed=0, epoch=0).bare.tolist()

@@ -7,7 +7,7 @@ import torch
 from rinr.boxes import Annotation
 from rinr.training.augment import Augmentation
 from rinr.training.jpegs import JpegDataset
-from rinr.training.patches import Patched
+from rinr.training.patches import PATCHES, Patched, paste
 from tests.conftest import frame
 
 SIZE = (64, 48)
@@ -72,3 +72,30 @@ def test_pictures_without_objects_get_patches_too(others):
         for seed in range(5)
     ]
     assert any(changed)
+
+
+def pasted(picture, sources, place, box=(20.0, 10.0, 40.0, 30.0)):
+    image = picture.clone()
+    paste(image, np.array([box]), sources, seed=0, epoch=0, place=place)
+    return image
+
+
+def test_patches_are_of_other_pictures_and_leave_objects_alone():
+    picture = torch.zeros(3, 64, 96)
+    noise = torch.randint(1, 256, (4, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    noise[:, :, :48] = 255  # what is left of the middle is object, and never shown
+    sources = [(still, np.array([[0.0, 0.0, 48.0, 64.0]])) for still in noise]
+    found = [pasted(picture, sources, place) for place in range(20)]
+    shown = torch.stack(found)
+    assert (shown[:, :, 10:30, 20:40] == 0).all()
+    assert (shown.amax(dim=(1, 2, 3)) > 0).sum() > 10
+    assert (shown < 1).float().mean() > 0.99  # no patch of their objects, whose values are all 1
+    # At most PATCHES of at most twice the box's sides.
+    assert (shown != 0).any(dim=1).sum(dim=(1, 2)).max() <= PATCHES * 40 * 40
+    assert torch.equal(found[3], pasted(picture, sources, 3))
+
+
+def test_plain_patches_are_left_out():
+    grey = [(torch.full((64, 96, 3), 128, dtype=torch.uint8), np.zeros((0, 4)))] * 2
+    picture = torch.zeros(3, 64, 96)
+    assert torch.equal(pasted(picture, grey, 0), picture)

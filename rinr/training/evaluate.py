@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rinr.training.detector import OBJECT, Detections, Detector, detect
 from rinr.training.memory import fewer, make_room
-from rinr.training.pictures import Batch, Pictures
+from rinr.training.pictures import Pictures
 
 Detect = Callable[[Tensor], Sequence[Detections]]
 """Pictures float32 ``[batch, 3, height, width]`` in 0..1 to what is found in each, best first."""
@@ -83,21 +83,6 @@ def detecting(detector: Detector) -> Detect:
     """What a detector finds, as a function of pictures."""
     detector.eval()
     return partial(detect, detector)
-
-
-def evaluate(detector: Detector, batches: Iterable[Batch]) -> Precision | None:
-    """Detect on every batch and compare with its targets.
-
-    Returns:
-        ``None`` where no picture has a labelled object: precision is not defined then.
-    """
-    detector.eval()
-    found: list[Detections] = []
-    truths: list[Tensor] = []
-    for batch in batches:
-        found += detect(detector, batch.images)
-        truths += [target["boxes"] for target in batch.targets]
-    return mean_average_precision(found, truths)
 
 
 def mean_average_precision(found: Sequence[Detections], truths: Sequence[Tensor]) -> Precision | None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rinr.training.detector import Detections
-from rinr.training.evaluate import Precision, evaluate, mean_average_precision
+from rinr.training.evaluate import Precision, detecting, find, mean_average_precision
 from rinr.training.pictures import Batch
 
 
@@ -71,6 +71,19 @@ def test_a_detector_is_asked_for_every_batch_and_nothing_is_printed(capfd):
             return raw
 
     corner = {"boxes": boxes((0, 0, 8, 8)), "labels": torch.tensor([1]), "image_id": torch.tensor(0)}
-    batches = [Batch(torch.zeros(2, 3, 16, 16), [corner, corner]), Batch(torch.zeros(1, 3, 16, 16), [corner])]
-    assert evaluate(Corner(), batches) == Precision(pytest.approx(1), pytest.approx(1))
+
+    class Three:
+        """Pictures in two batches."""
+
+        size, device = (16, 16), torch.device("cpu")
+
+        def __len__(self):
+            return 3
+
+        def batches(self, batch_size, *, start=0):
+            assert (batch_size, start) == (2, 0)
+            yield Batch(torch.zeros(2, 3, 16, 16), [corner, corner])
+            yield Batch(torch.zeros(1, 3, 16, 16), [corner])
+
+    assert find(detecting(Corner()), Three(), 2).precision == Precision(pytest.approx(1), pytest.approx(1))
     assert capfd.readouterr().out == ""

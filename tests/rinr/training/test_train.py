@@ -6,7 +6,7 @@ from rinr.boxes import Box
 from rinr.frames import Frame
 from rinr.training.dataset import RinrDataset
 from rinr.training.detector import new_detector
-from rinr.training.evaluate import evaluate
+from rinr.training.evaluate import detecting, find
 from rinr.training.jpegs import JpegDataset
 from rinr.training.train import TrainingError, TrainingSettings, train
 from tests.conftest import frame, picture
@@ -25,10 +25,10 @@ def test_a_detector_trained_on_decoded_frames_finds_the_object_in_other_jpegs(en
     dataset = RinrDataset(encoded([scene(seed) for seed in range(8)]))
     unseen = JpegDataset([scene(seed) for seed in range(20, 28)], size=dataset.size)
     detector = new_detector(0)
-    before = evaluate(detector, unseen.batches(4))
+    before = find(detecting(detector), unseen, 4).precision
     seen = []
     epochs = train(detector, dataset, TrainingSettings(epochs=40), lambda done, total: seen.append((done, total)))
-    after = evaluate(detector, unseen.batches(4))
+    after = find(detecting(detector), unseen, 4).precision
     assert before is not None
     assert after is not None
     assert after.map50 > 0.6 > 0.3 > before.map50
@@ -84,4 +84,4 @@ def test_training_runs_where_the_weights_lie(encoded):
     detector = new_detector(0, "cuda")
     assert len(train(detector, dataset, TrainingSettings(epochs=2))) == 2
     assert next(dataset.batches(2)).images.is_cuda
-    assert evaluate(detector, dataset.batches(2)) is not None
+    assert find(detecting(detector), dataset, 2).precision is not None

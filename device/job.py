@@ -29,7 +29,7 @@ from device.models import put
 from device.own_pictures import Share, own_pictures
 from device.receiving import ContactError, ReceiveReport, receive
 from device.report import MAX_EPOCHS, MAX_REFUSED, DeviceReport, write_report
-from device.results import REPORT, finished_report, rewrite_report, write_results
+from device.results import REPORT, finished_report, write_results
 from device.trainer import find_trainer
 from device.unfinished import begin, finish
 from rinr import accelerator
@@ -168,6 +168,6 @@ def _train(job: DeviceJob, found: ReceiveReport, tell: Progress) -> DeviceReport
     finish(home)
     as_found = replace(report, generation=found.generation, taken=found.taken, refused=found.refused[:MAX_REFUSED])
     if as_found != report:
-        rewrite_report(device, as_found)
+        write_results(device, {REPORT: write_report(as_found)})
     acknowledge(device, found, write_report(as_found), job.secrets)
     return as_found

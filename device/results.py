@@ -5,7 +5,7 @@ from pathlib import Path
 
 from device.home import unusable, write_durably
 from device.models import CANDIDATE, MODEL
-from device.report import DeviceReport, parse_report, write_report
+from device.report import DeviceReport, parse_report
 from storage.fleet import Device
 from storage.shards.acknowledgement import MAX_REPORT_BYTES
 
@@ -37,15 +37,6 @@ def write_results(device: Device, files: dict[str, bytes]) -> None:
             write_durably(Path(device.home) / name, data)
     except OSError as error:
         raise unusable(device, error) from error
-
-
-def rewrite_report(device: Device, report: DeviceReport) -> None:
-    """Write a report that differs in what was received, and vouches for the same files.
-
-    Raises:
-        device.home.HomeError: that cannot be done.
-    """
-    write_results(device, {REPORT: write_report(report)})
 
 
 def _digest(path: Path) -> str:

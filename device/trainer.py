@@ -21,7 +21,7 @@ from device.reference_trainer import train_reference
 from device.report import MAX_EPOCHS, MAX_EXAMINED
 from rinr.training.detector import ARCHITECTURE
 from rinr.training.evaluate import Precision
-from rinr.training.model import ENTRY, read_model
+from rinr.training.model import ENTRY, check_architecture, read_model
 from rinr.training.safetensors_file import WeightsFileError, read_weights, write_weights
 from rinr.training.train import TrainingError
 
@@ -61,9 +61,7 @@ class Trainer:
             read_model(model)
             return
         _, architecture = read_weights(model, ENTRY)
-        if architecture != self.architecture:
-            named = "names no architecture" if architecture is None else f"is a model of {architecture[:80]!r}"
-            raise WeightsFileError(f"it {named}, expected {self.architecture!r}")
+        check_architecture(architecture, self.architecture)
 
     def train(self, exercise: Exercise) -> Learned:
         """What it learned, checked; the weights name their architecture.

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rinr.box_arrays import box_arrays
 from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
 from rinr.networks.family import Arrays
 from rinr.networks.payload import Member, read_networks
 from rinr.networks.rows import Segments, pieces_of
+
+# Bytes a network: what is smaller is soon copied, and dear to gather piece by piece.
+_LARGE_ROW = 256
 
 
 @dataclass(frozen=True)
@@ -104,19 +108,17 @@ def frame_weights(
         backgrounds: one a frame; ``None`` is black.
         objects: one a box of each frame; ``None`` adds nothing.
     """
-    boxes = [box for frame in frames for box in frame.boxes]
-    names = tuple(sorted({box.label for box in boxes}))
-    place = {name: index for index, name in enumerate(names)}
+    labelled = box_arrays([frame.boxes for frame in frames])
     return FrameWeights(
         sizes=_integers([(frame.width, frame.height) for frame in frames], 2),
         pasted=np.array([frame.pasted for frame in frames], dtype=np.bool_),
         backgrounds=_networks(backgrounds),
-        boxes=_integers([(box.x, box.y, box.width, box.height) for box in boxes], 4),
-        owners=_integers([index for index, frame in enumerate(frames) for _ in frame.boxes]),
-        labels=_integers([place[box.label] for box in boxes]),
+        boxes=labelled.boxes,
+        owners=labelled.owners,
+        labels=labelled.labels,
         overlapping=np.array([each for frame in frames for each in _overlapping(frame.boxes)], dtype=np.bool_),
         objects=_networks([member for of_frame in objects for member in of_frame]),
-        names=names,
+        names=labelled.names,
     )
 
 
@@ -170,10 +172,6 @@ def _join_arrays(stacks: Sequence[Stacked], copy: bool) -> Arrays:
         large = first.nbytes > _LARGE_ROW * len(first)
         joined[name] = np.concatenate(pieces) if copy or not large or len(pieces) == 1 else Segments(pieces)
     return joined
-
-
-_LARGE_ROW = 256
-# Bytes a network: what is smaller is soon copied, and dear to gather piece by piece.
 
 
 def _networks(members: Sequence[Member | None]) -> NetworkWeights:

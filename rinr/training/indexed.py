@@ -56,15 +56,9 @@ class IndexedPictures(Dataset[Example]):
         rank: int = 0,
         world: int = 1,
     ) -> Iterator[Batch]:
-        """One pass over all pictures, made batch by batch.
+        """One pass over all pictures, or a process's share of one; see :meth:`rinr.training.pictures.Pictures.batches`.
 
         Args:
-            batch_size: pictures a batch; the last one may be smaller.
-            seed: of order and augmentation, which follow from it, ``epoch`` and a picture's place alone; without it, in
-                order.
-            epoch: the pass, from 0.
-            augment: show the pictures otherwise, boxes along with them.
-            start: batches to leave out. The others are what an uninterrupted pass gives from there on.
             rank: which of several processes this is, from 0.
             world: how many processes share the pass. Together they see in one step what a single process would with
                 ``world`` times the batch size; up to ``world - 1`` pictures that cannot be shared evenly are left out.

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rinr.box_arrays import box_arrays
 from rinr.frames import Frame, resize
 from rinr.training.augment import USUAL, Augmentation, views
 from rinr.training.canvas import GREY, checked, fit
@@ -57,15 +58,14 @@ class JpegDataset(IndexedPictures):
             boxes.append(frame.boxes)
             sizes.append(frame.size)
         self.image_ids, self.labels_ids, self.boxes = tuple(image_ids), tuple(labels_ids), tuple(boxes)
-        names = sorted({box.label for of_frame in boxes for box in of_frame})
-        number = {name: index for index, name in enumerate(names)}
+        labelled = box_arrays(boxes)
         self._truth = truth_of(
             self.size,
             np.array(sizes, dtype=np.int32).reshape(-1, 2),
-            np.array([(b.x, b.y, b.width, b.height) for own in boxes for b in own], dtype=np.int32).reshape(-1, 4),
-            np.array([index for index, own in enumerate(boxes) for _ in own], dtype=np.int32),
-            np.array([number[b.label] for own in boxes for b in own], dtype=np.int32),
-            names=names,
+            labelled.boxes,
+            labelled.owners,
+            labelled.labels,
+            names=labelled.names,
             classes=classes,
             unknown=unknown,
             image_id=self.image_ids.__getitem__,

@@ -11,6 +11,17 @@ class ModelError(ValueError):
     """A model file that is not used; the message says what was expected."""
 
 
+def check_architecture(named: str | None, expected: str) -> None:
+    """See that a model is of an architecture.
+
+    Raises:
+        ModelError: it is of another, or names none.
+    """
+    if named != expected:
+        told = "names no architecture" if named is None else f"is a model of {named[:80]!r}"
+        raise ModelError(f"it {told}, expected {expected!r}")
+
+
 def write_model(detector: Detector) -> bytes:
     """A detector as a file; equal weights are equal bytes. The inverse of :func:`read_model`."""
     return write_weights(detector.state_dict(), ENTRY, ARCHITECTURE)
@@ -30,9 +41,7 @@ def read_model(data: bytes, device: str = "cpu") -> Detector:
         weights, architecture = read_weights(data, ENTRY)
     except WeightsFileError as error:
         raise ModelError(str(error)) from None
-    if architecture != ARCHITECTURE:
-        named = "names no architecture" if architecture is None else f"is a model of {architecture[:80]!r}"
-        raise ModelError(f"it {named}, expected {ARCHITECTURE!r}")
+    check_architecture(architecture, ARCHITECTURE)
     detector = new_detector(0)
     expected = detector.state_dict()
     for name in sorted(expected.keys() | weights.keys()):

@@ -34,6 +34,9 @@ class Preset:
         background_scale: the background is fitted to the frame with its sides divided by this.
         objects: by rising area; the last one has none. Empty: boxes have no networks of their own.
         pasted: whether object networks fit pixels that replace the background; otherwise residuals.
+
+    Raises:
+        ValueError: the scale of a ``cosine`` background is not 1: such networks count their own region's pixels.
     """
 
     name: str
@@ -41,6 +44,10 @@ class Preset:
     background_scale: int
     objects: tuple[ObjectClass, ...]
     pasted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.background_scale != 1 and isinstance(self.background, CosineSettings):
+            raise ValueError(f"preset {self.name}: a cosine background has the scale 1, not {self.background_scale}")
 
     def object_network(self, area: int) -> Settings | None:
         """The settings for a box of this many pixels; ``None``: it has no network of its own."""

@@ -73,6 +73,8 @@ class CosineStack:
         mean = (axes @ colours / scales[:, None, None]).float().to(device)
         self.offset = mean[..., None] * high[:, None, :, None] * wide[:, None, None, :]
         self.alike = all(size == sizes[0] for size in sizes)
+        # Of each side the last places that all pictures shared, and the features there: mostly those of the next call.
+        self._last: dict[int, tuple[Tensor, _Side]] = {}
 
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -145,9 +147,14 @@ class CosineStack:
     def _side(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
         """The features at each picture's places along a side, -1 to 1, or at those of all."""
         if len(places) == 1 and self.alike:
-            chosen = chosen[:1]
-        elif len(places) == 1:
-            places = [places[0]] * len(chosen)
+            last = self._last.get(side)
+            if last is None or not torch.equal(last[0], places[0]):
+                last = self._last[side] = places[0], self._features(side, chosen[:1], places)[0]
+            return [last[1]]
+        return self._features(side, chosen, [places[0]] * len(chosen) if len(places) == 1 else places)
+
+    def _features(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
+        """Likewise of each network at places of its own."""
         counts = [len(each) for each in places]
         networks = chosen.repeat_interleave(torch.tensor(counts))
         at = (torch.cat([*places]) + 1) / 2 * self.sides[side][networks]

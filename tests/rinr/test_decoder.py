@@ -1,4 +1,4 @@
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from rinr.boxes import Box
 from rinr.codec.frame import EncodedFrame
-from rinr.decoder import LoadedFrames, decode, decode_background, load, to_pixels
+from rinr.decoder import WHOLE, LoadedFrames, decode, decode_background, load, to_pixels
 from rinr.networks.coordinates import Axis, covered
 from rinr.networks.cosine import COSINE
 from rinr.networks.payload import Member, read_networks, write_networks
@@ -53,7 +53,7 @@ def test_a_box_without_a_network_leaves_the_background_and_counts_for_nothing():
     boxes = (Box(0, 0, 10, 10, "a"), Box(5, 0, 10, 10, "b"))
     for pasted, expected in ((False, [0.7, 0.7, 0.5, 0.5]), (True, [0.2, 0.2, 0.5, 0.5])):
         inner = read_networks(whole.objects, [(10, 10)])
-        frame = dataclasses.replace(whole, boxes=boxes, objects=write_networks([*inner, None]), pasted=pasted)
+        frame = replace(whole, boxes=boxes, objects=write_networks([*inner, None]), pasted=pasted)
         assert np.abs(decode(frame)[5, :, 0] / 255 - np.repeat(expected, 5)).max() < 0.01
 
 
@@ -111,6 +111,18 @@ def test_a_crop_shows_what_the_whole_picture_shows_there(tiny):
     assert torch.allclose(part, whole[:, :, 16:36, 20:42], atol=1e-5)
 
 
+def test_what_a_call_keeps_for_the_next_holds_for_its_own_places_alone(tiny):
+    from rinr.encoder import encode
+
+    settings = replace(tiny, background=EXACT, background_scale=1)
+    encoded = [image.frame for image in encode([frame(seed) for seed in range(2)], settings)]
+    loaded = load(encoded)
+    for crop in (WHOLE, (0.1, 0.0, 0.9, 1.0), (0.0, 0.1, 1.0, 0.9), WHOLE):
+        for size in ((96, 72), (72, 96), (96, 72)):
+            again, fresh = (each.render([0, 1], *size, crop) for each in (loaded, load(encoded)))
+            assert torch.equal(again, fresh)
+
+
 def test_covered_columns_are_those_whose_centre_lies_in_the_box():
     # Boxes in a frame of 8 pixels, of which an output of 5 shows the part from 1 to 7: the rule applied by hand.
     boxes = [(0, 3), (1, 3), (3, 1), (6, 2), (7, 1)]
@@ -152,4 +164,4 @@ def test_pictures_are_rendered_into_a_part_of_a_canvas():
 
 def test_backgrounds_alone():
     whole = framed(20, 10, 0.5, (Box(3, 2, 5, 4, "a"),), 0.25)
-    assert np.array_equal(decode_background(whole), decode(dataclasses.replace(whole, boxes=(), objects=b"")))
+    assert np.array_equal(decode_background(whole), decode(replace(whole, boxes=(), objects=b"")))

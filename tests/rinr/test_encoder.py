@@ -10,6 +10,7 @@ from rinr.encoder import encode
 from rinr.folders import frames_of, labelled_folders
 from rinr.metrics import object_mask, psnr
 from rinr.networks.payload import read_networks
+from rinr.networks.settings import CosineSettings
 from rinr.presets import FAST, PAPER, encoding_id, find_preset
 from tests.conftest import frame
 
@@ -90,6 +91,11 @@ def test_presets_are_found_and_named_by_all_their_settings():
     ]
     with pytest.raises(ValueError, match=r"fast.*paper"):
         find_preset("quick")
+
+
+def test_a_cosine_background_is_of_the_whole_frames_pixels(tiny):
+    with pytest.raises(ValueError, match="a cosine background has the scale 1, not 2"):
+        replace(tiny, background=CosineSettings(8, (16,), 0.0, 8, 0.0, 1))
 
 
 def test_real_frames_are_encoded_at_the_asked_quality(real_data):

@@ -3,10 +3,18 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from rinr.networks.settings import MAX_QUALITY, MAX_SCALE, CodecSettings, CosineSettings, Schedule, SirenSettings
+from rinr.networks.settings import (
+    MAX_QUALITY,
+    MAX_SCALE,
+    ClipSettings,
+    CodecSettings,
+    CosineSettings,
+    Schedule,
+    SirenSettings,
+)
 from rinr.networks.siren_coding import Shape
 from rinr.version import CODEC_VERSION
 
@@ -34,6 +42,7 @@ class Preset:
         background_scale: the background is fitted to the frame with its sides divided by this.
         objects: by rising area; the last one has none. Empty: boxes have no networks of their own.
         pasted: whether object networks fit pixels that replace the background; otherwise residuals.
+        clip: how frames that resemble each other are encoded together; ``None``: every frame stands alone.
 
     Raises:
         ValueError: the scale of a ``cosine`` background is not 1: such networks count their own region's pixels.
@@ -44,6 +53,7 @@ class Preset:
     background_scale: int
     objects: tuple[ObjectClass, ...]
     pasted: bool = False
+    clip: ClipSettings | None = None
 
     def __post_init__(self) -> None:
         if self.background_scale != 1 and isinstance(self.background, CosineSettings):
@@ -162,13 +172,22 @@ _MANY, _SOME = (48, 64, 80, 96, 128), (12, 16, 24)
 BALANCED = _cosine("balanced", 340, 36, _MANY, _SOME)
 # The same quality in the least time: one tile size, two sweeps, no overlap of objects' tiles.
 INSTANT = _cosine("instant", 340, 36, (64,), (16,), sweeps=2, object_overlap=0.0)
+# The same quality, frames of a clip together. The base is shared by many frames, so that its bits are cheap.
+CLIP = replace(
+    BALANCED,
+    name="clip",
+    clip=ClipSettings(
+        base=replace(BALANCED.background, step=150),
+        background=replace(BALANCED.background, step=480, tiles=(48, 64, 96), axes=False, offset=False),
+    ),
+)
 # Where every byte counts.
 SMALL = _cosine("small", 640, 52, _MANY, _SOME)
 
 # Near the paper's 34.6 / 35.7 dB. Smaller tiles, less overlap and six sweeps save 12 % over those of coarse presets.
 FINE = _cosine("fine", 36, 20, (16, 20, 32), _SOME, sweeps=6, overlap=0.06, waves=32)
 
-PRESETS = (BALANCED, INSTANT, SMALL, FINE, SIREN_PRESET, FAST, PAPER)
+PRESETS = (BALANCED, CLIP, INSTANT, SMALL, FINE, SIREN_PRESET, FAST, PAPER)
 
 
 _CODEC, _NUMBER = "(jpeg|webp|avif)", "([0-9]{1,3})"
@@ -230,5 +249,8 @@ def _codec_name(settings: CodecSettings) -> str:
 def encoding_id(preset: Preset, outcome: "Outcome | None" = None) -> str:
     """Names an encoding: 16 hexadecimal digits of the SHA-256 of codec version, every setting and what was asked."""
     asked = [asdict(outcome)] if outcome is not None and outcome.asks else []
-    settings = json.dumps([CODEC_VERSION, asdict(preset), *asked], sort_keys=True, separators=(",", ":"))
+    given = asdict(preset)
+    if preset.clip is None:
+        del given["clip"]  # encodings of frames alone keep the ids that they had before there were clips
+    settings = json.dumps([CODEC_VERSION, given, *asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(settings.encode()).hexdigest()[:16]

@@ -65,6 +65,9 @@ class FrameWeights:
         overlapping: ``[objects]`` bool, whether the box shares a pixel with another of its frame.
         objects: one an object.
         names: of labels, sorted.
+        shared: networks of shared parts, one a part, to which backgrounds of clips' frames are added.
+        part_of: ``[frames]`` int32, which shared network a frame lies in; -1: it stands alone.
+        places: ``[frames, 5]`` float64, of frames of a clip: see :meth:`rinr.codec.clip.ClipPlace.window`, then time.
     """
 
     sizes: npt.NDArray[np.int32]
@@ -76,6 +79,9 @@ class FrameWeights:
     overlapping: npt.NDArray[np.bool_]
     objects: NetworkWeights
     names: tuple[str, ...]
+    shared: NetworkWeights
+    part_of: npt.NDArray[np.int32]
+    places: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.sizes)

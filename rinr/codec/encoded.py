@@ -24,6 +24,9 @@ class EncodedImage:
         object_db: PSNR over the union of the boxes, in dB; ``None`` without boxes.
         fit_seconds: wall time of the group's fit divided by its images.
         codec_version: see :data:`rinr.version.CODEC_VERSION`.
+        part_id: SHA-256 of the shared part that the frame needs, in hexadecimal; ``None``: it stands alone.
+        bytes_shared: the part's bytes divided by the frames it was made for; zero without one.
+        clip: in words, why the frame is one of a clip or stands alone; empty where the preset makes no clips.
     """
 
     image_id: str
@@ -39,3 +42,20 @@ class EncodedImage:
     object_db: float | None
     fit_seconds: float
     codec_version: str
+    part_id: str | None = None
+    bytes_shared: float = 0.0
+    clip: str = ""
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """Frames that were encoded together.
+
+    Attributes:
+        images: in the order of the frames.
+        part: the shared part, :func:`rinr.codec.clip.pack_part`'s bytes, where these frames are the first that need it;
+            ``None`` where they stand alone, or where an earlier part serves them too.
+    """
+
+    images: tuple[EncodedImage, ...]
+    part: bytes | None = None

@@ -2,8 +2,10 @@
 
 A *frame payload* is the whole of it in one file (``.rinr``), which a decoder needs nothing besides::
 
-    magic "RI" | version and flags u8 (version in the low four bits; 16: it has objects; 32: they are pasted)
+    magic "RI" | version and flags u8 (version in the low four bits; 16: it has objects; 32: they are pasted; 64: it is
+      one of a clip)
     width varint | height varint
+    of a clip:        where it lies in what the clip shares (rinr.codec.clip), to which the background is added
     without objects:  background networks, all that is left
     with objects:     background length varint | background networks
                       labels: count varint, then each: length varint, UTF-8
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 
 from rinr.boxes import Box
 from rinr.codec.bytestream import PayloadError, Reader, varint
+from rinr.codec.clip import ClipPlace, pack_place, read_place
 from rinr.labels import MAX_BOXES_PER_IMAGE, MAX_LABEL_BYTES
 
 MAGIC = b"RI"
@@ -37,7 +40,7 @@ MAX_SIDE = 4_096
 MAX_FRAME_PIXELS = 1 << 22
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MAX_BOX_BYTES = 8  # of a box of the largest frame and as many labels as boxes: its digits take 60 bits
-_VERSION_BITS, _HAS_OBJECTS, _PASTED = 0x0F, 0x10, 0x20
+_VERSION_BITS, _HAS_OBJECTS, _PASTED, _OF_A_CLIP = 0x0F, 0x10, 0x20, 0x40
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class EncodedFrame:
         boxes: labelled boxes of the working frame, in their canonical order.
         objects: the objects' networks, one a box; empty without boxes.
         pasted: whether object networks hold pixels that replace the background; otherwise residuals to add to it.
+        clip: where the frame lies in what its clip shares; the background's network is added to that. ``None``: the
+            frame stands alone.
     """
 
     width: int
@@ -59,6 +64,7 @@ class EncodedFrame:
     boxes: tuple[Box, ...] = ()
     objects: bytes = b""
     pasted: bool = False
+    clip: ClipPlace | None = None
 
     @property
     def bytes_total(self) -> int:
@@ -90,7 +96,10 @@ def pack_frame(frame: EncodedFrame) -> bytes:
     if max(frame.width, frame.height) > MAX_SIDE or frame.width * frame.height > MAX_FRAME_PIXELS:
         raise ValueError(f"a frame of {frame.width}x{frame.height} pixels is over the limits of docs/format.md")
     flags = VERSION | (_HAS_OBJECTS if frame.boxes else 0) | (_PASTED if frame.pasted else 0)
+    flags |= _OF_A_CLIP if frame.clip else 0
     parts = [MAGIC, bytes([flags]), varint(frame.width), varint(frame.height)]
+    if frame.clip:
+        parts.append(pack_place(frame.clip))
     if frame.boxes:
         labels = sorted({box.label for box in frame.boxes})
         texts = [label.encode() for label in labels]
@@ -129,18 +138,20 @@ def unpack_frame(data: bytes) -> EncodedFrame:
         raise PayloadError(
             f"frame payload: version {flags & _VERSION_BITS} is not known here (this reads 1 and {VERSION})"
         )
-    if flags & ~(_VERSION_BITS | _HAS_OBJECTS | _PASTED):
+    if flags & ~(_VERSION_BITS | _HAS_OBJECTS | _PASTED | _OF_A_CLIP):
         raise PayloadError(f"frame payload: flags are {flags >> 4:x}, of which some are not known here")
     reader.check_crc32()
     width, height = read_size(reader)
+    clip = read_place(reader) if flags & _OF_A_CLIP else None
+    pasted = bool(flags & _PASTED)
     if not flags & _HAS_OBJECTS:
-        return EncodedFrame(width, height, reader.rest(), pasted=bool(flags & _PASTED))
+        return EncodedFrame(width, height, reader.rest(), pasted=pasted, clip=clip)
     background = reader.take(reader.varint("background length"), "background")
     labels = read_labels(reader)
     count = reader.varint("box count", low=1, high=MAX_BOXES_PER_IMAGE)
     coded = reader.take(reader.varint("boxes length", high=MAX_BOX_BYTES * count), "boxes")
     boxes = _unpack_boxes(coded, count, labels, (width, height))
-    return EncodedFrame(width, height, background, boxes, reader.rest(), bool(flags & _PASTED))
+    return EncodedFrame(width, height, background, boxes, reader.rest(), pasted, clip)
 
 
 def read_size(reader: Reader) -> tuple[int, int]:

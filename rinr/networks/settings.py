@@ -97,3 +97,26 @@ class CodecSettings:
     family: str
     quality: int
     scale: int = 1
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """When frames are encoded together, and how.
+
+    Attributes:
+        base: of the network that they share.
+        background: of what each frame adds to it; ``None``: nothing.
+        most_frames: of a clip; a longer run is cut.
+        fewest_frames: a shorter run's frames stand alone, unless an earlier clip of the camera serves them.
+        most_gap: seconds between neighbours; a longer one ends a clip.
+        least_likeness: correlation of neighbours' coarse luma once their motion is undone, 0 to 1; below it a clip ends.
+        allowance: a clip that takes more than this part of its frames' bytes alone is not kept.
+    """
+
+    base: CosineSettings
+    background: CosineSettings | None
+    most_frames: int = 32
+    fewest_frames: int = 4
+    most_gap: float = 2.0
+    least_likeness: float = 0.5
+    allowance: float = 1.0

@@ -1,0 +1,222 @@
+"""Encoding clips: frames of one camera together where that takes fewer bytes, and alone where it does not.
+
+::
+
+    frames --runs (rinr.clips)--> motion --mosaic (rinr.clip_canvas)--> shared network
+    each frame less what the shared network shows of it --> its own background --> its objects, as of frames alone
+
+Whether a run is encoded together is decided by a few of its frames, encoded both ways.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from rinr.clip_backgrounds import Base, fit_base, fit_difference, rendered
+from rinr.clips import Run, find_runs, outside, unit
+from rinr.codec.clip import pack_place, part_id
+from rinr.codec.encoded import EncodedClip
+from rinr.encoder import Progress, encode_on, fit_backgrounds
+from rinr.frames import Frame
+from rinr.networks.payload import Member, write_networks
+from rinr.networks.settings import ClipSettings, CosineSettings
+from rinr.presets import Preset
+
+_FRAMES_A_PROBE = 8
+
+
+def encode_clips(
+    frames: Sequence[Frame],
+    times: Sequence[float | None],
+    preset: Preset,
+    *,
+    known: Sequence[bytes] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> list[EncodedClip]:
+    """Fit, quantize and code frames of one camera, together where they resemble each other.
+
+    What a run of frames comes to does not depend on which other runs are encoded with it, nor on the machine's speed.
+
+    Args:
+        frames: of one camera, in the order of time, of any sizes.
+        times: in seconds, one a frame, where known.
+        preset: one with settings for clips; otherwise every frame stands alone.
+        known: shared parts of earlier clips of this camera, the newest last: new frames that lie in it need no other.
+        device: where to fit, ``cpu`` or ``cuda``.
+        progress: told how many frame-steps, of two a frame, are done.
+
+    Returns:
+        Clips, and frames that stand alone, one run after another; their images are in the order of the frames.
+
+    Raises:
+        FloatingPointError: a fit diverged.
+        ValueError: not one time a frame.
+    """
+    if len(times) != len(frames):
+        raise ValueError(f"{len(times)} times for {len(frames)} frames, expected one a frame, or None where not known")
+    count = _Counter(2 * len(frames), progress)
+    own = _Frames(frames, preset, device)
+    settings = preset.clip
+    if settings is None:
+        return [own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames))]
+    clips: list[EncodedClip] = []
+    for run in find_runs(frames, times, settings, device=device, on_frame=count):
+        clips += _encode_run(run, own, settings, known, count)
+    return clips
+
+
+def _encode_run(
+    run: Run, own: "_Frames", settings: ClipSettings, known: Sequence[bytes], count: Callable[[int], None]
+) -> list[EncodedClip]:
+    """A run together, or alone."""
+    started = time.perf_counter()
+    if len(run) < settings.fewest_frames:
+        return [own.alone(run, f"alone: a run of {len(run)}, a clip has {settings.fewest_frames} or more", count)]
+    frames = own.frames[run.start : run.stop]
+    base = fit_base(frames, run.motions, settings, own.device)
+    if base is None:
+        return [own.alone(run, "alone: no canvas holds these frames", count)]
+    trial = _Trial(own, run, base, settings)
+    ratio, worth = trial.against_alone()
+    if not worth:
+        return [own.alone(run, f"alone: a clip would take {ratio:.2f} of the backgrounds' bytes", count)]
+    reason = f"one of {len(run)} frames, {ratio:.2f} of their backgrounds' bytes alone"
+    return [trial.encoded(reason, started, count)]
+
+
+class _Counter:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def __call__(self, work: int = 1) -> None:
+        self.done += work
+        if self.progress:
+            self.progress(min(self.done, self.total), self.total)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What a background takes and leaves.
+
+    Attributes:
+        bytes: that travel.
+        error: squared, of values from 0 to 1, summed over what no box covers.
+    """
+
+    bytes: float
+    error: float
+
+
+class _Frames:
+    """Frames, and their backgrounds alone, each fitted once."""
+
+    def __init__(self, frames: Sequence[Frame], preset: Preset, device: str) -> None:
+        self.frames, self.preset, self.device = frames, preset, device
+        self._alone: dict[int, Member] = {}
+
+    def background(self, index: int) -> Member:
+        """Of a frame alone."""
+        if index not in self._alone:
+            (self._alone[index],) = fit_backgrounds([self.frames[index]], self.preset, self.device)
+        return self._alone[index]
+
+    def cost(self, index: int) -> _Cost:
+        """Of a frame's background alone."""
+        frame, background = self.frames[index], self.background(index)
+        shown = rendered(frame, background, self.device)
+        return _Cost(len(write_networks([background])), error(frame, shown, self.device))
+
+    @property
+    def price(self) -> float:
+        """Squared error that a byte is worth, as fits of the preset's own backgrounds trade them; zero: unknown."""
+        settings = self.preset.background
+        return 8 * settings.trade * (settings.step / 255) ** 2 if isinstance(settings, CosineSettings) else 0.0
+
+    def alone(self, run: Run, reason: str, count: Callable[[int], None]) -> EncodedClip:
+        """Frames of a run without a shared part."""
+        started = time.perf_counter()
+        images = encode_on(
+            self.frames[run.start : run.stop],
+            [self.background(index) for index in range(run.start, run.stop)],
+            self.preset,
+            device=self.device,
+            started=started,
+        )
+        count(len(run))
+        for index in range(run.start, run.stop):
+            del self._alone[index]
+        return EncodedClip(tuple(replace(image, clip=reason) for image in images))
+
+
+class _Trial:
+    """A run's frames over what they share."""
+
+    def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings) -> None:
+        self.own, self.run, self.base, self.settings = own, run, base, settings
+        self.differences: dict[int, Member | None] = {}
+        self.tiles: tuple[int, ...] = ()
+
+    def difference(self, place: int) -> Member | None:
+        """Of the run's frame with this number."""
+        if place not in self.differences:
+            self.differences[place] = fit_difference(
+                self.own.frames[self.run.start + place],
+                self.base.places[place],
+                self.base,
+                self.settings,
+                self.own.device,
+                self.tiles,
+            )
+        return self.differences[place]
+
+    def cost(self, place: int) -> _Cost:
+        """Of a frame's background, its share of what is shared among it."""
+        frame, own = self.own.frames[self.run.start + place], self.difference(place)
+        where = self.base.places[place]
+        shown = rendered(frame, own, self.own.device, where, self.base.by_name)
+        size = len(write_networks([own])) + len(pack_place(where)) + len(self.base.payload) / len(self.run)
+        return _Cost(size, error(frame, shown, self.own.device))
+
+    def against_alone(self) -> tuple[float, bool]:
+        """Bytes of a few frames over what they take alone, and whether that is worth it."""
+        probes = spread_over(len(self.run), max(len(self.run) // _FRAMES_A_PROBE, 2))
+        together = [self.cost(place) for place in probes]
+        alone = [self.own.cost(self.run.start + place) for place in probes]
+        ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
+        lagrangian = [sum(c.error + self.own.price * c.bytes for c in costs) for costs in (together, alone)]
+        return ratio, ratio <= self.settings.allowance and (not self.own.price or lagrangian[0] <= lagrangian[1])
+
+    def encoded(self, reason: str, started: float, count: Callable[[int], None]) -> EncodedClip:
+        """All frames, and what they share."""
+        run, base = self.run, self.base
+        images = encode_on(
+            self.own.frames[run.start : run.stop],
+            [self.difference(place) for place in range(len(run))],
+            self.own.preset,
+            device=self.own.device,
+            started=started,
+            places=base.places,
+            shared=base.by_name,
+        )
+        count(len(run))
+        share = len(base.payload) / len(run)
+        name = part_id(base.payload)
+        return EncodedClip(
+            tuple(replace(image, part_id=name, bytes_shared=share, clip=reason) for image in images), base.payload
+        )
+
+
+def spread_over(length: int, count: int) -> list[int]:
+    """So many of ``length`` numbers, evenly spread, none at an end."""
+    return sorted({(2 * index + 1) * length // (2 * count) for index in range(min(count, length))})
+
+
+def error(frame: Frame, shown: Tensor, device: str) -> float:
+    """Squared error of a background, of values from 0 to 1, summed over what no box covers."""
+    left = (shown.clamp(0, 1) - unit(frame, device)).square().sum(dim=0, dtype=torch.float64)
+    there = outside(frame, device)
+    return float(left.sum() if there is None else left[there].sum())

@@ -1,6 +1,6 @@
 """Backgrounds of a clip: the network that its frames share, and what each frame adds to what a decoder makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -108,26 +108,31 @@ def fit_difference(
     if settings.background is None:
         return None
     own = replace(settings.background, tiles=tiles) if tiles else settings.background
-    left = unit(frame, device) - rendered(frame, None, device, place, base.by_name)
+    left = unit(frame, device) - rendered(frame.size, None, device, place, base.by_name)
     family = family_named(own.family)
     (network,) = family.fit([left.permute(1, 2, 0)], own)
     return Member(family, network) if network.coarse.any() or network.fine.any() else None
 
 
-def _counts(frame: Frame, device: str) -> Tensor | None:
-    there = outside(frame, device)
-    return None if there is None else there.float().clamp(min=_BENEATH_BOXES)
-
-
 def rendered(
-    frame: Frame,
+    size: tuple[int, int],
     background: Member | None,
     device: str,
     place: ClipPlace | None = None,
-    shared: "dict[bytes, Shared] | None" = None,
+    shared: Mapping[bytes, Shared] = NO_SHARED,
 ) -> Tensor:
-    """A background as a decoder makes it, ``[3, height, width]``, not clamped."""
-    bare = EncodedFrame(*frame.size, b"", clip=place)
-    loaded = LoadedFrames(frame_weights([bare], [background], [()], shared or NO_SHARED), device)
-    (picture,) = loaded.render_backgrounds(torch.tensor([0], device=device), *frame.size)
+    """A background of a frame of ``(width, height)`` as a decoder makes it, ``[3, height, width]``, not clamped."""
+    bare = EncodedFrame(*size, b"", clip=place)
+    loaded = LoadedFrames(frame_weights([bare], [background], [()], shared), device)
+    (picture,) = loaded.render_backgrounds(torch.tensor([0], device=device), *size)
     return picture
+
+
+def canvas_picture(shared: Shared, device: str) -> Tensor:
+    """All that a shared network shows, where it is none of time: ``[3, height, width]``, not clamped."""
+    return rendered((shared.part.width, shared.part.height), shared.member, device)
+
+
+def _counts(frame: Frame, device: str) -> Tensor | None:
+    there = outside(frame, device)
+    return None if there is None else there.float().clamp(min=_BENEATH_BOXES)

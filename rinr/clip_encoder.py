@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rinr.clip_backgrounds import Base, fit_base, fit_difference, rendered
+from rinr.clip_extending import extended
 from rinr.clips import Run, find_runs, outside, unit
 from rinr.codec.clip import pack_place, part_id
 from rinr.codec.encoded import EncodedClip
@@ -26,6 +27,7 @@ from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.presets import Preset
 
 _FRAMES_A_PROBE = 8
+_NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 
 def encode_clips(
@@ -65,27 +67,34 @@ def encode_clips(
         return [own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames))]
     clips: list[EncodedClip] = []
     for run in find_runs(frames, times, settings, device=device, on_frame=count):
-        clips += _encode_run(run, own, settings, known, count)
+        made = _encode_run(run, own, settings, known, count)
+        known = [*known, *(clip.part for clip in made if clip.part)]
+        clips += made
     return clips
 
 
 def _encode_run(
     run: Run, own: "_Frames", settings: ClipSettings, known: Sequence[bytes], count: Callable[[int], None]
 ) -> list[EncodedClip]:
-    """A run together, or alone."""
+    """A run over an earlier clip's part, over one of its own, or alone; cut where it leaves the earlier one."""
     started = time.perf_counter()
-    if len(run) < settings.fewest_frames:
-        return [own.alone(run, f"alone: a run of {len(run)}, a clip has {settings.fewest_frames} or more", count)]
+    trials: list[_Trial] = []
     frames = own.frames[run.start : run.stop]
-    base = fit_base(frames, run.motions, settings, own.device)
-    if base is None:
-        return [own.alone(run, "alone: no canvas holds these frames", count)]
-    trial = _Trial(own, run, base, settings)
-    ratio, worth = trial.against_alone()
-    if not worth:
-        return [own.alone(run, f"alone: a clip would take {ratio:.2f} of the backgrounds' bytes", count)]
-    reason = f"one of {len(run)} frames, {ratio:.2f} of their backgrounds' bytes alone"
-    return [trial.encoded(reason, started, count)]
+    earlier = extended(frames, run.motions, known[-1], own.device) if known else None
+    inside = len(earlier.places) if earlier else 0
+    if len(run) > inside >= len(run) / 2:
+        first, rest = run.part(0, inside), run.part(inside, len(run), "the camera has left the earlier clip")
+        return [*_encode_run(first, own, settings, known, count), *_encode_run(rest, own, settings, (), count)]
+    if earlier and inside == len(run):
+        trials.append(_Trial(own, run, earlier, settings, new=False))
+    if len(run) >= settings.fewest_frames and (base := fit_base(frames, run.motions, settings, own.device)):
+        trials.append(_Trial(own, run, base, settings))
+    if not trials:
+        return [own.alone(run, _NO_CLIP.format(len(run), settings.fewest_frames), count)]
+    best = min(trials, key=lambda trial: trial.lagrangian)
+    if not best.worth:
+        return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes", count)]
+    return [best.encoded(started, count)]
 
 
 class _Counter:
@@ -127,14 +136,16 @@ class _Frames:
     def cost(self, index: int) -> _Cost:
         """Of a frame's background alone."""
         frame, background = self.frames[index], self.background(index)
-        shown = rendered(frame, background, self.device)
+        shown = rendered(frame.size, background, self.device)
         return _Cost(len(write_networks([background])), error(frame, shown, self.device))
 
     @property
-    def price(self) -> float:
-        """Squared error that a byte is worth, as fits of the preset's own backgrounds trade them; zero: unknown."""
+    def worth_of_error(self) -> float:
+        """Bytes that one squared error is worth, as fits of backgrounds alone trade them; zero: bytes alone decide."""
         settings = self.preset.background
-        return 8 * settings.trade * (settings.step / 255) ** 2 if isinstance(settings, CosineSettings) else 0.0
+        if not isinstance(settings, CosineSettings) or not settings.trade:
+            return 0.0
+        return (255 / settings.step) ** 2 / settings.trade / 8
 
     def alone(self, run: Run, reason: str, count: Callable[[int], None]) -> EncodedClip:
         """Frames of a run without a shared part."""
@@ -148,19 +159,41 @@ class _Frames:
         )
         count(len(run))
         for index in range(run.start, run.stop):
-            del self._alone[index]
+            self._alone.pop(index, None)
         return EncodedClip(tuple(replace(image, clip=reason) for image in images))
 
 
 class _Trial:
-    """A run's frames over what they share."""
+    """A run's frames over what they share.
 
-    def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings) -> None:
-        self.own, self.run, self.base, self.settings = own, run, base, settings
+    Args:
+        own: frames of which the run is one.
+        run: the frames.
+        base: what they share.
+        settings: of the clip.
+        new: whether the base is theirs alone; otherwise an earlier clip has paid for it.
+    """
+
+    def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings, *, new: bool = True) -> None:
+        self.own, self.run, self.base, self.settings, self.new = own, run, base, settings, new
         self.differences: dict[int, Member | None] = {}
         self.tiles: tuple[int, ...] = ()
+        self.share = len(base.payload) / len(run) if new else 0.0
+        # A few frames decide.
+        probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
+        together = [self._cost(place) for place in probes]
+        alone = [own.cost(run.start + place) for place in probes]
+        self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
+        self.lagrangian, self.lagrangian_alone = (
+            sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
+        )
 
-    def difference(self, place: int) -> Member | None:
+    @property
+    def worth(self) -> bool:
+        """Whether this is better than the frames alone."""
+        return self.ratio <= self.settings.allowance and self.lagrangian <= self.lagrangian_alone
+
+    def _difference(self, place: int) -> Member | None:
         """Of the run's frame with this number."""
         if place not in self.differences:
             self.differences[place] = fit_difference(
@@ -173,29 +206,19 @@ class _Trial:
             )
         return self.differences[place]
 
-    def cost(self, place: int) -> _Cost:
+    def _cost(self, place: int) -> _Cost:
         """Of a frame's background, its share of what is shared among it."""
-        frame, own = self.own.frames[self.run.start + place], self.difference(place)
-        where = self.base.places[place]
-        shown = rendered(frame, own, self.own.device, where, self.base.by_name)
-        size = len(write_networks([own])) + len(pack_place(where)) + len(self.base.payload) / len(self.run)
+        frame, own, where = self.own.frames[self.run.start + place], self._difference(place), self.base.places[place]
+        shown = rendered(frame.size, own, self.own.device, where, self.base.by_name)
+        size = len(write_networks([own])) + len(pack_place(where)) + self.share
         return _Cost(size, error(frame, shown, self.own.device))
 
-    def against_alone(self) -> tuple[float, bool]:
-        """Bytes of a few frames over what they take alone, and whether that is worth it."""
-        probes = spread_over(len(self.run), max(len(self.run) // _FRAMES_A_PROBE, 2))
-        together = [self.cost(place) for place in probes]
-        alone = [self.own.cost(self.run.start + place) for place in probes]
-        ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
-        lagrangian = [sum(c.error + self.own.price * c.bytes for c in costs) for costs in (together, alone)]
-        return ratio, ratio <= self.settings.allowance and (not self.own.price or lagrangian[0] <= lagrangian[1])
-
-    def encoded(self, reason: str, started: float, count: Callable[[int], None]) -> EncodedClip:
-        """All frames, and what they share."""
+    def encoded(self, started: float, count: Callable[[int], None]) -> EncodedClip:
+        """All frames, and what they share where it is new."""
         run, base = self.run, self.base
         images = encode_on(
             self.own.frames[run.start : run.stop],
-            [self.difference(place) for place in range(len(run))],
+            [self._difference(place) for place in range(len(run))],
             self.own.preset,
             device=self.own.device,
             started=started,
@@ -203,11 +226,11 @@ class _Trial:
             shared=base.by_name,
         )
         count(len(run))
-        share = len(base.payload) / len(run)
         name = part_id(base.payload)
-        return EncodedClip(
-            tuple(replace(image, part_id=name, bytes_shared=share, clip=reason) for image in images), base.payload
-        )
+        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
+        reason = f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone"
+        images = [replace(image, part_id=name, bytes_shared=self.share, clip=reason) for image in images]
+        return EncodedClip(tuple(images), base.payload if self.new else None)
 
 
 def spread_over(length: int, count: int) -> list[int]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,11 @@ def pan(count=6, seed=0, step=3, noise=2.0):
     return frames
 
 
+def timeless(clips):
+    """Clips without what differs from one time to the next."""
+    return [(clip.part, [replace(image, fit_seconds=0) for image in clip.images]) for clip in clips]
+
+
 def test_what_is_reported_is_what_payload_and_part_decode_to():
     frames = pan()
     (clip,) = encode_clips(frames, [None] * len(frames), CLIP)
@@ -71,3 +78,17 @@ def test_frames_that_resemble_nothing_stand_alone_as_encode_has_them():
     assert all(image.clip.startswith("alone: ") and image.part_id is None for image in images)
     alone = encode(frames, BALANCED)
     assert [pack_frame(image.frame) for image in images] == [pack_frame(image.frame) for image in alone]
+
+
+def test_later_frames_extend_a_clip_and_leave_it_as_it_is():
+    frames = pan(9)
+    first = encode_clips(frames[:6], [None] * 6, CLIP)
+    (clip,) = first
+    (later,) = encode_clips(frames[5:8], [None] * 3, CLIP, known=[clip.part])
+    assert later.part is None
+    for frame, image in zip(frames[5:8], later.images, strict=True):
+        assert image.part_id == part_id(clip.part)
+        assert image.bytes_shared == 0
+        decoded = decode(image.frame, parts=parts_of([clip.part]))
+        assert (image.background_db, image.object_db) == frame_psnr(frame.pixels, decoded, frame.boxes)
+    assert timeless(encode_clips(frames[:6], [None] * 6, CLIP)) == timeless(first)

@@ -1,51 +1,16 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from rinr.boxes import Annotation
 from rinr.clip_encoder import encode_clips
 from rinr.codec.clip import part_id, part_name
 from rinr.codec.frame import pack_frame, unpack_frame
 from rinr.decoder import decode
 from rinr.encoder import encode
-from rinr.frames import Frame, working_frame
-from rinr.labels import ImageLabels
 from rinr.metrics import frame_psnr
 from rinr.presets import BALANCED, CLIP
 from rinr.weights import MissingPartError, parts_of
-from tests.conftest import jpeg
-
-
-def scene(seed=0, width=160, height=120):
-    """A picture with structure at all scales, ``[height, width, 3]``."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3))
-    for cells in (3, 6, 12, 24):
-        coarse = rng.normal(size=(cells, cells, 3)) * 60 / cells**0.5
-        y, x = (np.linspace(0, cells - 1.001, side) for side in (height, width))
-        low, left = y.astype(int), x.astype(int)
-        dy, dx = (y - low)[:, None, None], (x - left)[None, :, None]
-        rows = [coarse[np.ix_(r, left)] * (1 - dx) + coarse[np.ix_(r, left + 1)] * dx for r in (low, low + 1)]
-        total += rows[0] * (1 - dy) + rows[1] * dy
-    return (total + 128).clip(0, 255)
-
-
-def frame_of(pixels, name, boxes=()) -> Frame:
-    data = jpeg(pixels.round().clip(0, 255).astype(np.uint8), quality=95)
-    height, width = pixels.shape[:2]
-    return working_frame(data, ImageLabels(name, (width, height), None, tuple(sorted(boxes))))
-
-
-def pan(count=6, seed=0, step=3, noise=2.0):
-    """Frames of 64x48 that a camera sees as it moves right, with a square that moves down."""
-    wide, rng, frames = scene(seed), np.random.default_rng(seed + 1), []
-    for index in range(count):
-        pixels = wide[30:78, 10 + step * index : 74 + step * index].copy()
-        pixels[10 + index : 18 + index, 20:28] = (200, 30, 30)
-        pixels = pixels + rng.normal(size=pixels.shape) * noise
-        frames.append(frame_of(pixels, f"{index}.jpg", (Annotation(18, 8 + index, 12, 12, "square"),)))
-    return frames
+from tests.rinr.moving import frame_of, pan, scene
 
 
 def timeless(clips):

@@ -150,7 +150,12 @@ def read_place(reader: Reader) -> ClipPlace:
     time, moved = divmod(reader.varint("time", high=2 * MAX_TIME + 1), 2)
     if not moved:
         return ClipPlace(part, time)
-    fields = (("zoom across", MAX_ZOOM), ("zoom down", MAX_ZOOM), ("shift across", MAX_SHIFT), ("shift down", MAX_SHIFT))
+    fields = (
+        ("zoom across", MAX_ZOOM),
+        ("zoom down", MAX_ZOOM),
+        ("shift across", MAX_SHIFT),
+        ("shift down", MAX_SHIFT),
+    )
     coded = [reader.varint(name, high=2 * limit) for name, limit in fields]
     across, down, right, lower = (-(number + 1) // 2 if number % 2 else number // 2 for number in coded)
     if not any(coded):

@@ -11,8 +11,8 @@ A frame says in its payload which part it means, by the first 8 bytes of the par
     part 8 bytes | varint: time * 2 + moved
     where moved: zoom across, zoom down, shift across, shift down: a zigzag varint each
 
-Pixel ``x`` of a frame ``w`` wide lies at ``W / 2 + shift / 8 + (1 + zoom / 8192) * (x - w / 2)`` of a canvas ``W`` wide,
-likewise down; time is the number of the frame, for networks that are functions of time.
+Pixel ``x`` of a frame ``w`` wide lies at ``W / 2 + shift / 8 + (1 + zoom / 8192) * (x - w / 2)`` of a canvas ``W``
+wide, likewise down; time is the number of the frame, for networks that are functions of time.
 """
 
 import hashlib
@@ -46,8 +46,8 @@ class ClipPlace:
     shift: tuple[int, int] = (0, 0)
 
     def window(self, frame: tuple[int, int], canvas: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Scale and offset across, scale and offset down, from points of the frame to points of the canvas, both from -1
-        to 1: ``canvas x = scale * frame x + offset``.
+        """Scale and offset across, scale and offset down, from points of the frame to points of the canvas, both from
+        -1 to 1: ``canvas x = scale * frame x + offset``.
 
         Args:
             frame: ``(width, height)`` of the frame, in pixels.

@@ -91,7 +91,7 @@ def _descend(frames: Sequence[Tensor], size: Size, settings: NervSettings, on_wo
             given = evaluate(unflatten(flat, shape, size), code[some.to(device)], shape, size)
             wanted = torch.stack([frames[index] for index in some.tolist()]).permute(0, 3, 1, 2)
             loss = mse_loss(given[:, :, : size[1], : size[0]], wanted)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             taken += 1
             if on_work:

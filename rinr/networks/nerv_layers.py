@@ -7,6 +7,7 @@ shuffle that enlarges, and an activation (GELU).
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -57,6 +58,6 @@ def evaluate(tensors: Sequence[Tensor], code: Tensor, shape: NervShape, size: Si
     return (conv2d(hidden, tensors[-2], tensors[-1]).tanh() + 1) / 2
 
 
-def exact_convolutions() -> object:
+def exact_convolutions() -> AbstractContextManager[None]:
     """A context in which convolutions on an accelerator give the same values every time, in full single precision."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

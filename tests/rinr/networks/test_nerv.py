@@ -147,7 +147,7 @@ def psnr(network, frames):
 def test_a_longer_fit_is_better_and_better_than_one_colour():
     frames = clip()
     one_colour = -10 * math.log10(float(torch.stack(frames).var(dim=(0, 1, 2), correction=0).mean()))
-    fits = [psnr(NERV.fit_clip(frames, replace(SETTINGS, passes=passes)), frames) for passes in (4, 40, 200)]
+    fits = [psnr(NERV.fit_clip(frames, replace(SETTINGS, passes=passes)), frames) for passes in (2, 10, 40)]
     assert fits == sorted(fits)
     assert fits[-1] > one_colour + 3
 
@@ -209,7 +209,7 @@ def test_networks_come_back(bits):
 def test_they_travel_in_payloads():
     network = drawn()
     (member,) = read_networks(write_networks([Member(NERV, network)]), [SIZE])
-    assert member and member.family is NERV
+    assert member.family is NERV
     assert equal(member.network, network)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rinr.backgrounds import Backgrounds
 from rinr.codec.frame import EncodedFrame
 from rinr.frames import Pixels
 from rinr.networks.coordinates import Axis, Covered, Window, covered
@@ -22,7 +23,7 @@ from rinr.overlay import Part, Placed, add_box_by_box, add_by_index, parts_of
 from rinr.stacks import Stacks
 from rinr.threads import each_in_a_thread
 from rinr.turned import box_outlines, frame_points
-from rinr.weights import FrameWeights, entropy_decode
+from rinr.weights import NO_PARTS, FrameWeights, Parts, entropy_decode
 
 WHOLE: Window = (0.0, 0.0, 1.0, 1.0)
 """The whole frame as a crop: left, top, right, bottom as parts of its sides."""
@@ -39,27 +40,34 @@ _Render = Callable[[Tensor, Tensor, Tensor], Tensor]
 _Split = TypeVar("_Split")
 
 
-def load(frames: Sequence[EncodedFrame], device: str = "cpu") -> "LoadedFrames":
+def load(frames: Sequence[EncodedFrame], device: str = "cpu", parts: Parts = NO_PARTS) -> "LoadedFrames":
     """Entropy decode frames and put their networks on a device, as small integers.
 
+    Args:
+        frames: alone, or of clips.
+        device: where to put them.
+        parts: the shared parts that clips' frames need, see :func:`rinr.weights.parts_of`.
+
     Raises:
+        MissingPartError: a frame needs a part that is not there.
         PayloadError: a network payload is malformed.
     """
-    return LoadedFrames(entropy_decode(frames), device)
+    return LoadedFrames(entropy_decode(frames, parts), device)
 
 
-def decode(frame: EncodedFrame, device: str = "cpu") -> Pixels:
+def decode(frame: EncodedFrame, device: str = "cpu", parts: Parts = NO_PARTS) -> Pixels:
     """One frame's picture at its working size, ``[height, width, 3]``.
 
     Raises:
+        MissingPartError: the frame needs a shared part that is not there.
         PayloadError: a network payload is malformed.
     """
-    return to_pixels(load([frame], device).render([0], frame.width, frame.height))[0]
+    return to_pixels(load([frame], device, parts).render([0], frame.width, frame.height))[0]
 
 
-def decode_background(frame: EncodedFrame, device: str = "cpu") -> Pixels:
+def decode_background(frame: EncodedFrame, device: str = "cpu", parts: Parts = NO_PARTS) -> Pixels:
     """One frame's background alone at its working size, ``[height, width, 3]``."""
-    return decode(replace(frame, boxes=(), objects=b""), device)
+    return decode(replace(frame, boxes=(), objects=b""), device, parts)
 
 
 def to_pixels(pictures: Tensor) -> Pixels:
@@ -87,7 +95,7 @@ class LoadedFrames:
         share = 1.0 if budget is None else min(budget / max(weights.nbytes, 1), 1.0)
         self.device = device
         self.sizes = [(width, height) for width, height in weights.sizes.tolist()]
-        self._backgrounds = Stacks(weights.backgrounds, device, share, background_step)
+        self._backgrounds = Backgrounds(weights, device, share, background_step)
         self._objects = Stacks(weights.objects, device, share)
         self._boxes = torch.from_numpy(weights.boxes).to(device, torch.float64)
         self._owners = torch.from_numpy(weights.owners).to(device, torch.long)

@@ -210,8 +210,8 @@ CLIP = replace(
     BALANCED,
     name="clip",
     clip=ClipSettings(
-        base=replace(BALANCED.background, step=150),
-        background=replace(BALANCED.background, step=480, tiles=(48, 64, 96), axes=False, offset=False),
+        base=CosineSettings(150, _MANY, overlap=0.12, waves=16, trade=0.11, sweeps=4, axes=True, offset=True),
+        background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=3),
     ),
 )
 # Where every byte counts.

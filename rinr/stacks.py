@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rinr.networks.enlarging import Coarser
 from rinr.networks.families import family_named
-from rinr.networks.family import InPlace, Stack
+from rinr.networks.family import InPlace, Stack, Timed
 from rinr.weights import NetworkWeights
 
 
@@ -35,15 +35,15 @@ class Stacks:
         self._place_in = torch.from_numpy(networks.place_in).to(device, torch.long)
         self.present = self._stack_of >= 0
 
-    def render_into(self, pictures: Tensor, chosen: Tensor, x: Tensor, y: Tensor) -> None:
+    def render_into(self, pictures: Tensor, chosen: Tensor, x: Tensor, y: Tensor, times: Tensor | None = None) -> None:
         """Write networks ``chosen [n]`` at ``x [n | 1, columns]``, ``y [n | 1, rows]`` into ``[n, 3, rows, columns]``;
-        zero where there is no network."""
+        zero where there is no network. ``times [n]`` are for networks that are functions of time."""
         for number, mine in self._by_stack(chosen):
             if number < 0:
                 pictures[mine] = 0
                 continue
             across, down = (each if len(each) == 1 else each[mine] for each in (x, y))
-            rendered = self._stacks[number].render(self._place_in[chosen[mine]], across, down)
+            rendered = self._rendered(number, chosen[mine], across, down, None if times is None else times[mine])
             if len(mine) == len(chosen):
                 pictures.copy_(rendered)
             elif pictures.device.type == "cpu":
@@ -52,36 +52,66 @@ class Stacks:
             else:
                 pictures[mine] = rendered
 
-    def render_each(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    def render_each(
+        self,
+        pictures: Sequence[Tensor],
+        chosen: Tensor,
+        x: Sequence[Tensor],
+        y: Sequence[Tensor],
+        times: Tensor | None = None,
+        *,
+        add: bool = False,
+    ) -> None:
         """Likewise into pictures of any sizes, ``[3, rows, columns]``, each at its own ``x [columns]``, ``y [rows]``,
-        or all at one."""
+        or all at one; added to what is there where asked for."""
         for number, mine in self._by_stack(chosen):
             places = [place for place in mine.tolist() if pictures[place].numel()]
             some = [pictures[place] for place in places]
             if number < 0 or not places:
-                for picture in some:
+                for picture in () if add else some:
                     picture.zero_()
                 continue
             across, down = (each if len(each) == 1 else [each[place] for place in places] for each in (x, y))
-            networks, stack = self._place_in[chosen[places]], self._stacks[number]
+            own, stack = chosen[places], self._stacks[number]
             if isinstance(stack, InPlace):
-                stack.render_into(some, networks, across, down)
-            elif len(across) == len(down) == 1:
-                rendered = stack.render(networks, across[0][None], down[0][None])
-                for picture, its_own in zip(some, rendered, strict=True):
-                    picture.copy_(its_own)
+                stack.render_into(some, self._place_in[own], across, down, add=add)
+                continue
+            at = None if times is None else times[places]
+            if len(across) == len(down) == 1:
+                rendered = [*self._rendered(number, own, across[0][None], down[0][None], at)]
             else:
-                for index, picture in enumerate(some):
-                    own_x, own_y = (each[index % len(each)][None] for each in (across, down))
-                    picture.copy_(stack.render(networks[index : index + 1], own_x, own_y)[0])
+                rendered = [
+                    self._rendered(
+                        number,
+                        own[index : index + 1],
+                        across[index % len(across)][None],
+                        down[index % len(down)][None],
+                        None if at is None else at[index : index + 1],
+                    )[0]
+                    for index in range(len(some))
+                ]
+            for picture, its_own in zip(some, rendered, strict=True):
+                picture.add_(its_own) if add else picture.copy_(its_own)
 
-    def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
+    def render_points(self, chosen: Tensor, points: Tensor, times: Tensor | None = None) -> Tensor:
         """Values of networks ``chosen [n]`` at single points ``[n, 2, count]``: ``[n, 3, count]``."""
         values = torch.zeros(len(chosen), 3, points.shape[2], device=points.device)
         for number, mine in self._by_stack(chosen):
-            if number >= 0:
-                values[mine] = self._stacks[number].render_points(self._place_in[chosen[mine]], points[mine])
+            if number < 0:
+                continue
+            stack, networks = self._stacks[number], self._place_in[chosen[mine]]
+            if isinstance(stack, Timed) and times is not None:
+                values[mine] = stack.render_points_at(networks, times[mine], points[mine])
+            else:
+                values[mine] = stack.render_points(networks, points[mine])
         return values
+
+    def _rendered(self, number: int, chosen: Tensor, x: Tensor, y: Tensor, times: Tensor | None) -> Tensor:
+        """Networks of one stack, ``[n, 3, rows, columns]``."""
+        stack, networks = self._stacks[number], self._place_in[chosen]
+        if isinstance(stack, Timed) and times is not None:
+            return stack.render_at(networks, times, x, y)
+        return stack.render(networks, x, y)
 
     def _by_stack(self, chosen: Tensor) -> list[tuple[int, Tensor]]:
         """Which of the chosen lie in each stack; -1: in none."""

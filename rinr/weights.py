@@ -3,7 +3,7 @@
 That is what lies on an accelerator while a detector is trained, and what a cache on the disk holds.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,29 @@ import numpy.typing as npt
 
 from rinr.box_arrays import box_arrays
 from rinr.boxes import Box
+from rinr.codec.bytestream import PayloadError
+from rinr.codec.clip import SharedPart, part_name, unpack_part
 from rinr.codec.frame import EncodedFrame
 from rinr.networks.family import Arrays
 from rinr.networks.payload import Member, read_networks
 from rinr.networks.rows import Segments, pieces_of
 
+Parts = Mapping[bytes, bytes]
+"""Shared parts by the names that frames call them by (:func:`rinr.codec.clip.part_name`)."""
+
+NO_PARTS: Parts = {}
+NO_SHARED: Mapping[bytes, "Shared"] = {}
+
 # Bytes a network: what is smaller is soon copied, and dear to gather piece by piece.
 _LARGE_ROW = 256
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A shared part whose network was read, or fitted, already."""
+
+    part: SharedPart
+    member: Member | None
 
 
 @dataclass(frozen=True)
@@ -89,23 +105,56 @@ class FrameWeights:
     @property
     def nbytes(self) -> int:
         """Bytes of all networks."""
-        stacks = (*self.backgrounds.stacks, *self.objects.stacks)
+        stacks = (*self.backgrounds.stacks, *self.objects.stacks, *self.shared.stacks)
         return sum(int(array.nbytes) for stacked in stacks for array in stacked.arrays.values())
 
 
-def entropy_decode(frames: Sequence[EncodedFrame]) -> FrameWeights:
-    """The weights of frames.
+class MissingPartError(PayloadError):
+    """A frame needs a shared part that is not there.
+
+    Attributes:
+        part: its name.
+    """
+
+    def __init__(self, part: bytes) -> None:
+        super().__init__(f"frame payload: it needs the shared part {part.hex()}, which is not here")
+        self.part = part
+
+
+def parts_of(payloads: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Payloads of shared parts by their names."""
+    return {part_name(payload): payload for payload in payloads}
+
+
+def entropy_decode(frames: Sequence[EncodedFrame], parts: Parts = NO_PARTS) -> FrameWeights:
+    """The weights of frames, and of the shared parts that they need.
 
     Raises:
-        PayloadError: a network payload is malformed.
+        MissingPartError: a frame needs a part that is not among ``parts``.
+        PayloadError: a network payload, or a shared part, is malformed, or a part is not the one that its name says.
     """
     backgrounds = [read_networks(frame.background, [(frame.width, frame.height)])[0] for frame in frames]
     objects = [read_networks(frame.objects, [(box.width, box.height) for box in frame.boxes]) for frame in frames]
-    return frame_weights(frames, backgrounds, objects)
+    needed = {frame.clip.part: None for frame in frames if frame.clip}  # in the order in which they are needed
+    return frame_weights(frames, backgrounds, objects, {name: _shared(name, parts) for name in needed})
+
+
+def _shared(name: bytes, parts: Parts) -> Shared:
+    payload = parts.get(name)
+    if payload is None:
+        raise MissingPartError(name)
+    if part_name(payload) != name:
+        raise PayloadError(f"shared part {name.hex()}: its hash is {part_name(payload).hex()}: damaged, or another one")
+    part = unpack_part(payload)
+    (member,) = read_networks(part.network, [(part.width, part.height)])
+    return Shared(part, member)
 
 
 def frame_weights(
-    frames: Sequence[EncodedFrame], backgrounds: Sequence[Member | None], objects: Sequence[Sequence[Member | None]]
+    frames: Sequence[EncodedFrame],
+    backgrounds: Sequence[Member | None],
+    objects: Sequence[Sequence[Member | None]],
+    shared: Mapping[bytes, Shared] = NO_SHARED,
 ) -> FrameWeights:
     """The weights of frames whose networks were read, or fitted, already.
 
@@ -113,7 +162,10 @@ def frame_weights(
         frames: of which sizes and boxes are taken.
         backgrounds: one a frame; ``None`` is black.
         objects: one a box of each frame; ``None`` adds nothing.
+        shared: what frames of a clip lie in, by name.
     """
+    number = {name: index for index, name in enumerate(shared)}
+    canvases = {name: (each.part.width, each.part.height) for name, each in shared.items()}
     labelled = box_arrays([frame.boxes for frame in frames])
     return FrameWeights(
         sizes=_integers([(frame.width, frame.height) for frame in frames], 2),
@@ -125,7 +177,16 @@ def frame_weights(
         overlapping=np.array([each for frame in frames for each in _overlapping(frame.boxes)], dtype=np.bool_),
         objects=_networks([member for of_frame in objects for member in of_frame]),
         names=labelled.names,
+        shared=_networks([each.member for each in shared.values()]),
+        part_of=_integers([number[frame.clip.part] if frame.clip else -1 for frame in frames]),
+        places=np.array([_place(frame, canvases) for frame in frames], dtype=np.float64).reshape(-1, 5),
     )
+
+
+def _place(frame: EncodedFrame, canvases: Mapping[bytes, tuple[int, int]]) -> tuple[float, ...]:
+    if not frame.clip:
+        return 1.0, 0.0, 1.0, 0.0, 0.0
+    return *frame.clip.window((frame.width, frame.height), canvases[frame.clip.part]), float(frame.clip.time)
 
 
 def join(parts: Sequence[FrameWeights], *, copy: bool = True) -> FrameWeights:
@@ -140,6 +201,7 @@ def join(parts: Sequence[FrameWeights], *, copy: bool = True) -> FrameWeights:
     names = tuple(sorted({name for part in parts for name in part.names}))
     number = {name: index for index, name in enumerate(names)}
     firsts = np.cumsum([0, *map(len, parts)])
+    before_shared = np.cumsum([0, *(len(part.shared.stack_of) for part in parts)])
     return FrameWeights(
         sizes=np.concatenate([part.sizes for part in parts]),
         pasted=np.concatenate([part.pasted for part in parts]),
@@ -150,6 +212,14 @@ def join(parts: Sequence[FrameWeights], *, copy: bool = True) -> FrameWeights:
         overlapping=np.concatenate([part.overlapping for part in parts]),
         objects=_join_networks([part.objects for part in parts], copy),
         names=names,
+        shared=_join_networks([part.shared for part in parts], copy),
+        part_of=np.concatenate(
+            [
+                np.where(part.part_of < 0, -1, part.part_of + before).astype(np.int32)
+                for part, before in zip(parts, before_shared, strict=False)
+            ]
+        ),
+        places=np.concatenate([part.places for part in parts]),
     )
 
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from rinr.weights import FrameWeights, NetworkWeights, Stacked
 
-WEIGHTS_VERSION = 1
+WEIGHTS_VERSION = 2
 """Changes whenever a family's arrays, or what they mean, do: files of other versions are not read."""
 
 _ABOUT = b"rinr weights"
-_OF_FRAMES = ("sizes", "pasted", "boxes", "owners", "labels", "overlapping")
-_NETWORKS = ("backgrounds", "objects")
+_OF_FRAMES = ("sizes", "pasted", "boxes", "owners", "labels", "overlapping", "part_of", "places")
+_NETWORKS = ("backgrounds", "objects", "shared")
 
 Array = npt.NDArray[Any]
 

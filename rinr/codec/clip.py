@@ -53,7 +53,7 @@ class ClipPlace:
             frame: ``(width, height)`` of the frame, in pixels.
             canvas: likewise of the canvas.
         """
-        (across, down), (right, lower) = (
+        (across, right), (down, lower) = (
             ((1 + zoom / ZOOM_UNIT) * own / whole, 2 * shift / SHIFT_UNIT / whole)
             for zoom, shift, own, whole in zip(self.zoom, self.shift, frame, canvas, strict=True)
         )

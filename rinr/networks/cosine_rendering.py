@@ -81,7 +81,7 @@ class CosineStack:
         """See :class:`rinr.networks.family.Stack`."""
         if self.fine.device.type == "cpu" and self.down * self.across >= _MANY_TILES:
             pictures = torch.empty(len(chosen), 3, y.shape[1], x.shape[1])
-            self._tile_by_tile(pictures.unbind(), chosen, x.unbind(), y.unbind())
+            self._tile_by_tile(pictures.unbind(), chosen, x.unbind(), y.unbind(), add=False)
             return pictures
         (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
         across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
@@ -89,9 +89,17 @@ class CosineStack:
         return down @ (self._weights(chosen, self.fine.take(chosen)) @ across.transpose(2, 3))
 
     @torch.no_grad()
-    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    def render_into(
+        self,
+        pictures: Sequence[Tensor],
+        chosen: Tensor,
+        x: Sequence[Tensor],
+        y: Sequence[Tensor],
+        *,
+        add: bool = False,
+    ) -> None:
         """See :class:`rinr.networks.family.InPlace`."""
-        self._tile_by_tile(pictures, chosen, x, y)
+        self._tile_by_tile(pictures, chosen, x, y, add=add)
 
     @torch.no_grad()
     def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
@@ -112,7 +120,7 @@ class CosineStack:
         return mixed.unflatten(2, (self.down * self.rows, self.across * self.columns))
 
     def _tile_by_tile(
-        self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]
+        self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor], *, add: bool
     ) -> None:
         """The same products without the zeros: few tiles reach a point, and few waves are in use."""
         fine = self.fine.take(chosen)
@@ -120,10 +128,18 @@ class CosineStack:
         for place, (picture, weights, *counts) in enumerate(
             zip(pictures, self._weights(chosen, fine), *used, strict=True)
         ):
-            self._products(picture, weights, across[place % len(across)], down[place % len(down)], *counts)
+            self._products(picture, weights, across[place % len(across)], down[place % len(down)], *counts, add=add)
 
     def _products(
-        self, picture: Tensor, weights: Tensor, across: "_Side", down: "_Side", high: _Counts, wide: _Counts
+        self,
+        picture: Tensor,
+        weights: Tensor,
+        across: "_Side",
+        down: "_Side",
+        high: _Counts,
+        wide: _Counts,
+        *,
+        add: bool,
     ) -> None:
         """One network, of which ``high [down]`` rows and ``wide [across]`` columns of each tile are used."""
         # Rows that are not used are left out of both products, and lie one after another in between.
@@ -142,7 +158,8 @@ class CosineStack:
                 beside = down.values[points, self.rows : self.rows + starts[tile + 2] - starts[tile + 1]]
                 values = torch.cat([values, beside], dim=1)
             some = slice(starts[tile], starts[tile + 1 + both])
-            torch.bmm(values.expand(3, -1, -1), between[:, some], out=picture[:, points])
+            rows = picture[:, points]
+            torch.baddbmm(rows, values.expand(3, -1, -1), between[:, some], beta=int(add), out=rows)
 
     def _side(self, side: int, chosen: Tensor, places: Sequence[Tensor]) -> "list[_Side]":
         """The features at each picture's places along a side, -1 to 1, or at those of all."""

@@ -72,9 +72,28 @@ class Stack(Protocol):
 class InPlace(Protocol):
     """What a stack may offer besides: to render into memory that is there, where that is faster than to copy."""
 
-    def render_into(self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    def render_into(
+        self,
+        pictures: Sequence[Tensor],
+        chosen: Tensor,
+        x: Sequence[Tensor],
+        y: Sequence[Tensor],
+        *,
+        add: bool = False,
+    ) -> None:
         """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network, of any sizes: each at its own
-        ``x [columns]`` and ``y [rows]``, or all at one."""
+        ``x [columns]`` and ``y [rows]``, or all at one; added to what is there where asked for."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """What a stack offers whose networks are functions of time as well: those that a clip's frames share."""
+
+    def render_at(self, chosen: Tensor, times: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """As :meth:`Stack.render`, of frames ``times [n]``, counted from zero."""
+
+    def render_points_at(self, chosen: Tensor, times: Tensor, points: Tensor) -> Tensor:
+        """As :meth:`Stack.render_points`, likewise."""
 
 
 @runtime_checkable

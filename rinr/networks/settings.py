@@ -131,7 +131,7 @@ class ClipSettings:
         most_frames: of a clip; a longer run is cut.
         fewest_frames: a shorter run's frames stand alone, unless an earlier clip of the camera serves them.
         most_gap: seconds between neighbours; a longer one ends a clip.
-        least_likeness: correlation of neighbours' coarse luma once their motion is undone, 0 to 1; below it a clip ends.
+        least_likeness: correlation of neighbours' coarse luma, their motion undone, 0 to 1; below it a clip ends.
         allowance: a clip that takes more than this part of its frames' bytes alone is not kept.
     """
 

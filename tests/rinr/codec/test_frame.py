@@ -90,7 +90,7 @@ HEAD = b"RI\x12\x09\x09"  # 9x9 pixels, with objects
     [
         (b"RX\x02" + bytes(20), "magic"),
         (b"RI\x03" + bytes(20), "version 3"),
-        (b"RI\x42" + bytes(20), "flags are 4"),
+        (b"RI\x82" + bytes(20), "flags are 8"),
         (b"RI\x02\x00\x01", "width is 0"),
         (b"RI\x02\xff\xff\x04\x01", "width is 81919"),
         (b"RI\x02\x80\x20\x80\x20", "4096x4096 pixels"),

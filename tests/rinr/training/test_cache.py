@@ -68,10 +68,10 @@ def test_other_payloads_or_another_order_find_no_file(mixed, decoded, tmp_path):
 def test_weights_of_another_version_are_not_read_and_older_ones_are_removed(sources, decoded, tmp_path, monkeypatch):
     load_weights(sources, tmp_path)
     for module in ("rinr.training.cache", "rinr.weights_file"):
-        monkeypatch.setattr(f"{module}.WEIGHTS_VERSION", 2)
+        monkeypatch.setattr(f"{module}.WEIGHTS_VERSION", 99)
     load_weights(sources, tmp_path)
     assert decoded == [3, 3]
-    assert [path.name[:10] for path in tmp_path.iterdir()] == ["weights-2-"]
+    assert [path.name[:10] for path in tmp_path.iterdir()] == ["weights-99"]
 
 
 @pytest.mark.parametrize("harm", ["flipped", "cut short", "empty", "zeros"])

@@ -87,34 +87,14 @@ class InPlace(Protocol):
 
 @runtime_checkable
 class Timed(Protocol):
-    """What a stack offers whose networks are functions of time as well: those that a clip's frames share."""
+    """What a stack offers whose networks are functions of time as well: those that a clip's frames share. What it gives
+    without a time is its first frame."""
 
     def render_at(self, chosen: Tensor, times: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """As :meth:`Stack.render`, of frames ``times [n]``, counted from zero."""
 
     def render_points_at(self, chosen: Tensor, times: Tensor, points: Tensor) -> Tensor:
         """As :meth:`Stack.render_points`, likewise."""
-
-
-@runtime_checkable
-class Timed(Protocol):
-    """What stacks of networks that are functions of time offer besides; without a time, they give that of time 0."""
-
-    def render_at(self, chosen: Tensor, times: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """As :meth:`Stack.render`, each network at a time of its own.
-
-        Args:
-            chosen: ``[n]``, which networks.
-            times: ``[n]``, numbers of frames in their clips, from 0.
-            x: ``[n | 1, columns]``, from -1 to 1.
-            y: ``[n | 1, rows]``, from -1 to 1.
-
-        Returns:
-            ``[n, 3, rows, columns]``, not clamped.
-        """
-
-    def render_points_at(self, chosen: Tensor, times: Tensor, points: Tensor) -> Tensor:
-        """As :meth:`Stack.render_points`, each network at a time of its own: ``[n, 3, count]``."""
 
 
 class Family(Protocol):

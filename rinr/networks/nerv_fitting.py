@@ -23,7 +23,7 @@ from rinr.networks.nerv_layers import evaluate, exact_convolutions, positional_c
 from rinr.networks.settings import NervSettings
 
 _SEED = 21_10
-_BETAS = (0.5, 0.999)
+_BETAS, _EPSILON = (0.5, 0.999), 1e-8
 _WARM, _COLDEST = 0.2, 0.1
 _RETRIES = 3
 
@@ -80,23 +80,32 @@ def rate_at(step: int, steps: int) -> float:
 def _descend(frames: Sequence[Tensor], size: Size, settings: NervSettings, on_work: OnWork | None) -> Tensor:
     device, shape = frames[0].device, settings.shape
     flat = initialize(shape, size).to(device).requires_grad_()
-    optimizer = torch.optim.Adam([flat], betas=_BETAS)
+    first, second = torch.zeros_like(flat), torch.zeros_like(flat)
     code = positional_code(torch.arange(len(frames), device=device), len(frames), shape)
     shuffles = torch.Generator().manual_seed(_SEED)
     steps, taken = settings.passes * -(-len(frames) // settings.batch), 0
     for _ in range(settings.passes):
         for some in torch.randperm(len(frames), generator=shuffles).split(settings.batch):
-            optimizer.param_groups[0]["lr"] = settings.learning_rate * rate_at(taken, steps)
-            optimizer.zero_grad()
             given = evaluate(unflatten(flat, shape, size), code[some.to(device)], shape, size)
             wanted = torch.stack([frames[index] for index in some.tolist()]).permute(0, 3, 1, 2)
             loss = mse_loss(given[:, :, : size[1], : size[0]], wanted)
-            loss.backward()
-            optimizer.step()
+            (gradient,) = torch.autograd.grad(loss, flat)
+            rate = settings.learning_rate * rate_at(taken, steps)
             taken += 1
+            with torch.no_grad():
+                _adam(flat, gradient, first, second, rate, taken)
             if on_work:
                 on_work(len(some))
     return flat.detach()
+
+
+def _adam(values: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: float, step: int) -> None:
+    """One step of Adam (Kingma and Ba, 2015, algorithm 1), in place. Torch's own takes seconds to import."""
+    beta1, beta2 = _BETAS
+    first.lerp_(gradient, 1 - beta1)
+    second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    spread = (second / (1 - beta2**step)).sqrt_().add_(_EPSILON)
+    values.addcdiv_(first, spread, value=-rate / (1 - beta1**step))
 
 
 def _rounded(flat: Tensor, frames: int, size: Size, settings: NervSettings) -> NervNetwork:

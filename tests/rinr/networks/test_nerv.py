@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.quantize import step_sizes
-from rinr.networks import nerv_coding, nerv_fitting
+from rinr.networks import nerv_coding, nerv_fitting, nerv_layers
 from rinr.networks.coordinates import centres
 from rinr.networks.family import Describing, Timed
 from rinr.networks.nerv import NERV
@@ -166,6 +166,24 @@ def test_pictures_are_clips_of_one():
     few = replace(SETTINGS, passes=5)
     for network, frame in zip(NERV.fit(frames, few), frames, strict=True):
         assert equal(network, NERV.fit_clip([frame], few))
+
+
+def test_a_fit_is_torch_s_adam_under_that_rate():
+    frames = clip(2)
+    settings = replace(SETTINGS, passes=3, batch=2, bits=16)
+    flat = nerv_fitting.initialize(SHAPE, SIZE).requires_grad_()
+    optimizer = torch.optim.Adam([flat], betas=(0.5, 0.999))
+    code = nerv_layers.positional_code(torch.arange(2), 2, SHAPE)
+    for step in range(3):
+        optimizer.param_groups[0]["lr"] = 1e-2 * nerv_fitting.rate_at(step, 3)
+        optimizer.zero_grad()
+        given = nerv_layers.evaluate(nerv_layers.unflatten(flat, SHAPE, SIZE), code, SHAPE, SIZE)
+        (given[:, :, : SIZE[1], : SIZE[0]].permute(0, 2, 3, 1) - torch.stack(frames)).square().mean().backward()
+        optimizer.step()
+    network = NERV.fit_clip(frames, settings)
+    steps = step_sizes(torch.tensor(network.steps))
+    fitted = torch.cat([torch.tensor(t) * step for t, step in zip(network.tensors, steps, strict=True)])
+    assert torch.allclose(fitted, flat.detach(), atol=1e-4)
 
 
 def test_the_rate_is_warmed_up_and_falls_to_nothing():

@@ -5,6 +5,7 @@ table of counts as data. Pictures are lists of formulas there and here; what is 
 """
 
 import csv
+import hashlib
 import io
 import math
 import zlib
@@ -21,16 +22,23 @@ COUNTS = Path(__file__).parents[1] / "rinr" / "codec" / "symbol_counts.csv"
 TILES = (8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192)
 OVERLAPS = (0.0, 0.06, 0.12, 0.2)
 Size = tuple[int, int]
-Picture = Callable[[], np.ndarray]  # [height, width, 3], from 0 to 1, not clamped
+Picture = Callable[..., np.ndarray]  # [height, width, 3], from 0 to 1, not clamped; of cosine anywhere, in pixels
+Place = tuple[bytes, int, Size, Size]  # the part's name, time, zooms, shifts
+Fields = tuple[int, int, Place | None, bytes, list[tuple[int, int, int, int]], bytes, bool]
 
 
-def read_picture(data: bytes) -> np.ndarray:
-    """The picture of a frame payload, ``[height, width, 3]``, uint8."""
+def read_picture(data: bytes, parts: Sequence[bytes] = ()) -> np.ndarray:
+    """The picture of a frame payload, ``[height, width, 3]``, uint8; of a clip, with the shared parts there are."""
     assert zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
     read = Bytes(data[:-4])
-    width, height, background, boxes, objects, pasted = (read_first if data[:4] == b"RINR" else read_second)(read)
+    width, height, place, background, boxes, objects, pasted = (read_first if data[:4] == b"RINR" else read_second)(
+        read
+    )
     (picture,) = read_networks(background, [(width, height)])
     frame = picture() if picture else np.zeros((height, width, 3))
+    if place:
+        (part,) = [part for part in parts if hashlib.sha256(part).digest()[:8] == place[0]]
+        frame = frame + read_shared(part, (width, height), *place[2:])
     total, count = np.zeros_like(frame), np.zeros((height, width, 1))
     for (x, y, w, h), picture in zip(boxes, read_networks(objects, [box[2:] for box in boxes]), strict=True):
         if picture:
@@ -69,13 +77,37 @@ class Bytes:
                 return value
 
 
-def read_second(read: Bytes) -> tuple[int, int, bytes, list[tuple[int, int, int, int]], bytes, bool]:
+def read_place(read: Bytes) -> Place:
+    part = read.take(8)
+    time, moved = divmod(read.varint(), 2)
+    numbers = [read.varint() if moved else 0 for _ in range(4)]
+    across, down, right, lower = (n // 2 if n % 2 == 0 else -(n + 1) // 2 for n in numbers)
+    return part, time, (across, down), (right, lower)
+
+
+def read_shared(data: bytes, frame: Size, zoom: Size, shift: Size) -> np.ndarray:
+    """What a shared part says at the centres of a frame's pixels, ``[height, width, 3]``."""
+    assert zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
+    read = Bytes(data[:-4])
+    assert read.take(3) == b"RS\x01"
+    canvas = read.varint(), read.varint()
+    (picture,) = read_networks(read.rest(), [canvas])
+    assert picture
+    x, y = (
+        (whole / 2 + s / 8 + (1 + z / 8192) * (np.arange(own) + 0.5 - own / 2)).clip(0, whole)
+        for own, whole, z, s in zip(frame, canvas, zoom, shift, strict=True)
+    )
+    return picture(x, y)
+
+
+def read_second(read: Bytes) -> Fields:
     assert read.take(2) == b"RI"
     flags = read.u8()
     assert flags & 15 == 2
     width, height = read.varint(), read.varint()
+    place = read_place(read) if flags & 64 else None
     if not flags & 16:
-        return width, height, read.rest(), [], b"", False
+        return width, height, place, read.rest(), [], b"", False
     background = read.take(read.varint())
     labels = [read.take(read.varint()).decode() for _ in range(read.varint())]
     count = read.varint()
@@ -90,10 +122,10 @@ def read_second(read: Bytes) -> tuple[int, int, bytes, list[tuple[int, int, int,
         number, _label = divmod(number, len(labels))
         boxes.append((x, y, w + 1, h + 1))
     assert number == 0
-    return width, height, background, boxes, read.rest(), bool(flags & 32)
+    return width, height, place, background, boxes, read.rest(), bool(flags & 32)
 
 
-def read_first(read: Bytes) -> tuple[int, int, bytes, list[tuple[int, int, int, int]], bytes, bool]:
+def read_first(read: Bytes) -> Fields:
     def network() -> bytes:
         data = read.take(read.varint())
         assert data[:2] == b"\xa1\x01"
@@ -110,7 +142,7 @@ def read_first(read: Bytes) -> tuple[int, int, bytes, list[tuple[int, int, int, 
         boxes.append((read.varint(), read.varint(), read.varint(), read.varint()))
         read.varint()  # its label
         objects.append(network())
-    return width, height, background, boxes, b"\x81" + b"".join(objects), False
+    return width, height, None, background, boxes, b"\x81" + b"".join(objects), False
 
 
 def varint(value: int) -> bytes:
@@ -194,7 +226,9 @@ def read_cosine(body: bytes, sizes: list[Size]) -> list[Picture]:
     fine = read_weights(coder, shapes, [down * across for down, across in tilings], tiled, (1, waves), rates)
     axes = colour_axes(turns) * 2 ** (step / 16) / 255
     return [
-        lambda n=n: draw_cosine(sizes[n], tilings[n], coarse[n], fine[n], overlap, axes, offsets[n])  # type: ignore[misc]
+        lambda x=None, y=None, n=n: draw_cosine(  # type: ignore[misc]
+            sizes[n], tilings[n], coarse[n], fine[n], overlap, axes, offsets[n], x, y
+        )
         for n in range(len(sizes))
     ]
 
@@ -276,25 +310,36 @@ def colour_axes(turns: Sequence[int]) -> np.ndarray:
     return axes
 
 
-def draw_cosine(size: Size, tiling: Any, coarse: Any, fine: Any, overlap: float, axes: Any, offset: Any) -> np.ndarray:
+def draw_cosine(
+    size: Size,
+    tiling: Any,
+    coarse: Any,
+    fine: Any,
+    overlap: float,
+    axes: Any,
+    offset: Any,
+    x: Any = None,
+    y: Any = None,
+) -> np.ndarray:
+    """At columns ``x`` and rows ``y``, in pixels; without them at the centres of all pixels."""
     (width, height), (down, across) = size, tiling
     fine = fine.reshape(3, down, across, *fine.shape[1:]).astype(float)
     fine[..., 0, 0] = cosines(down, 1, down, 0).T @ coarse @ cosines(across, 1, across, 0)
     rows, columns = fine.shape[3:]
-    left, right = cosines(height, down, rows, overlap), cosines(width, across, columns, overlap)
+    left, right = cosines(height, down, rows, overlap, y), cosines(width, across, columns, overlap, x)
     planes = left.T @ fine.transpose(0, 1, 3, 2, 4).reshape(3, down * rows, across * columns) @ right
     return np.einsum("chw,cd->hwd", planes, axes) + np.array(list(offset)) / 255
 
 
-def cosines(length: int, count: int, waves: int, overlap: float) -> np.ndarray:
-    """``[count * waves, length]``: features at pixel centres."""
-    at = np.arange(length) + 0.5
+def cosines(length: int, count: int, waves: int, overlap: float, at: Any = None) -> np.ndarray:
+    """``[count * waves, points]``: features at pixel centres, or at points in pixels."""
+    at = np.arange(length) + 0.5 if at is None else at
     edges = [(2 * i * length + count) // (2 * count) for i in range(count + 1)]
 
     def fade(i: int) -> np.ndarray:
         """How far tile i and those after it have faded in."""
         if i == 0 or i == count:
-            return np.full(length, float(i == 0))
+            return np.full(len(at), float(i == 0))
         if not overlap:
             return (at >= edges[i]).astype(float)
         return 0.5 + 0.5 * np.sin(math.pi / 2 * ((at - edges[i]) * count / (overlap * length)).clip(-1, 1))

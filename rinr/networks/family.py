@@ -87,7 +87,8 @@ class InPlace(Protocol):
 
 @runtime_checkable
 class Timed(Protocol):
-    """What a stack offers whose networks are functions of time as well: those that a clip's frames share."""
+    """What a stack offers whose networks are functions of time as well: those that a clip's frames share. What it gives
+    without a time is its first frame."""
 
     def render_at(self, chosen: Tensor, times: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """As :meth:`Stack.render`, of frames ``times [n]``, counted from zero."""

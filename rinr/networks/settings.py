@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from rinr.networks.nerv_coding import NervShape
 from rinr.networks.siren_coding import Shape
 
 MAX_QUALITY = 100
@@ -85,6 +86,27 @@ class CosineSettings:
 
 
 @dataclass(frozen=True)
+class NervSettings:
+    """Settings of a NeRV fit.
+
+    Attributes:
+        shape: of the network.
+        bits: of the quantized weights, 2 to 16.
+        passes: over all frames of the clip.
+        batch: frames a step.
+        learning_rate: the largest: it is warmed up from a tenth over the first fifth of the steps, then falls to zero
+            along a cosine.
+    """
+
+    shape: NervShape
+    bits: int
+    passes: int
+    batch: int
+    learning_rate: float
+    family: str = "nerv"
+
+
+@dataclass(frozen=True)
 class CodecSettings:
     """How a picture becomes a file.
 
@@ -113,7 +135,7 @@ class ClipSettings:
         allowance: a clip that takes more than this part of its frames' bytes alone is not kept.
     """
 
-    base: CosineSettings
+    base: CosineSettings | NervSettings
     background: CosineSettings | None
     most_frames: int = 32
     fewest_frames: int = 4

@@ -21,6 +21,7 @@ from skimage import data
 
 from rinr.boxes import Box
 from rinr.codec.bytestream import varint
+from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
 from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.decoder import decode
 from rinr.networks.cosine import COSINE
@@ -28,6 +29,7 @@ from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import CosineSettings, Schedule, SirenSettings
 from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import EMPTY, Shape, SirenNetwork
+from rinr.weights import parts_of
 
 HERE = Path(__file__).parent
 BACKGROUND = CosineSettings(200, (24, 32), 0.12, 12, 0.1, 3, axes=True, offset=True)
@@ -120,6 +122,25 @@ def jpegs() -> EncodedFrame:
     return EncodedFrame(96, 72, background, boxes, crops, pasted=True)
 
 
+def shared() -> bytes:
+    """The shared part of a clip: a canvas larger than its frame."""
+    pixels = photograph("coffee", (60, 0, 580, 360), (130, 90))
+    return pack_part(SharedPart(130, 90, write_networks([cosine(pixels / 255, BACKGROUND)])))
+
+
+def clip() -> EncodedFrame:
+    """A frame of a clip, moved and zoomed, with a background of its own and an object over it."""
+    pixels = photograph("coffee", (100, 0, 500, 300), (96, 72))
+    place = ClipPlace(part_name(shared()), 0, (35, -20), (-44, -35))
+    parts = parts_of([shared()])
+    bare = EncodedFrame(96, 72, write_networks([None]), clip=place)
+    own = (pixels.astype(float) - decode(bare, parts=parts)) / 255
+    frame = replace(bare, background=write_networks([cosine(own, replace(BACKGROUND, axes=False, offset=False))]))
+    box = Box(20, 16, 40, 30, "cup")
+    left = ((pixels.astype(float) - decode(frame, parts=parts)) / 255)[box.slices]
+    return replace(frame, boxes=(box,), objects=write_networks([cosine(left, OBJECT)]))
+
+
 def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=quality, optimize=True)
@@ -133,17 +154,20 @@ GOLDEN = {
     "version2-pasted": pasted,
     "version2-siren": sirens,
     "version2-jpeg": jpegs,
+    "clip-1/frame": clip,
 }
 
 
 def main(names: list[str]) -> None:
     """Write some of them, or all."""
     torch.set_num_threads(1)
+    (HERE / "clip-1").mkdir(exist_ok=True)
+    (HERE / "clip-1" / "part.rinrp").write_bytes(shared())
     for name in names or GOLDEN:
         frame = GOLDEN[name]()
         payload = pack_frame(frame)
         (HERE / f"{name}.rinr").write_bytes(payload)
-        Image.fromarray(decode(frame)).save(HERE / f"{name}.png", optimize=True)
+        Image.fromarray(decode(frame, parts=parts_of([shared()]))).save(HERE / f"{name}.png", optimize=True)
         print(f"{name}: {len(payload)} bytes, {frame.width}x{frame.height} pixels, {len(frame.boxes)} boxes")
 
 

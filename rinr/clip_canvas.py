@@ -91,18 +91,44 @@ def mosaic(
     width, height = size
     total = torch.zeros(4, height, width, device=frames[0].device)
     for frame, motion, count in zip(frames, motions, counts, strict=True):
-        weight = torch.ones_like(frame[:1]) if count is None else count.to(frame)[None]
-        stacked = torch.cat([frame * weight, weight])[None]
-        own = frame.shape[2], frame.shape[1]
-        left, top, right, bottom = motion.reach(own)
-        columns, rows = _within(left, right, width), _within(top, bottom, height)
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        if min(shape) <= 0:
-            continue
-        values, inside = sampled(stacked, _seen_from(motion.inverse(), own, size, columns, rows), shape)
-        total[:, rows, columns] += values[0] * inside
+        rows, columns, weighted = _laid(frame, motion, size, count)
+        total[:, rows, columns] += weighted
     weight = total[3]
     return filled(total[:3], weight), weight
+
+
+def on_canvas(
+    frames: Sequence[Tensor], motions: Sequence[Motion], size: Size, counts: Sequence[Tensor | None]
+) -> Tensor:
+    """Each frame on all of a canvas: where it does not reach, or counts for nothing, the mosaic stands.
+
+    Args:
+        frames: as for :func:`mosaic`, and so are the others.
+
+    Returns:
+        ``[frames, 3, height, width]``.
+    """
+    ground, _ = mosaic(frames, motions, size, counts)
+    laid = ground.repeat(len(frames), 1, 1, 1)
+    for whole, frame, motion, count in zip(laid, frames, motions, counts, strict=True):
+        rows, columns, weighted = _laid(frame, motion, size, count)
+        whole[:, rows, columns] = weighted[:3] + (1 - weighted[3]) * whole[:, rows, columns]
+    return laid
+
+
+def _laid(frame: Tensor, motion: Motion, size: Size, count: Tensor | None) -> tuple[slice, slice, Tensor]:
+    """The rows and columns of a canvas that a frame may reach, its colours there times their weights, and these:
+    ``[4, rows, columns]``."""
+    weight = torch.ones_like(frame[:1]) if count is None else count.to(frame)[None]
+    own = frame.shape[2], frame.shape[1]
+    left, top, right, bottom = motion.reach(own)
+    columns, rows = _within(left, right, size[0]), _within(top, bottom, size[1])
+    shape = rows.stop - rows.start, columns.stop - columns.start
+    if min(shape) <= 0:
+        return slice(0), slice(0), frame.new_zeros(4, 0, 0)
+    stacked = torch.cat([frame * weight, weight])[None]
+    values, inside = sampled(stacked, _seen_from(motion.inverse(), own, size, columns, rows), shape)
+    return rows, columns, values[0] * inside
 
 
 def filled(total: Tensor, weight: Tensor) -> Tensor:

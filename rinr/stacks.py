@@ -74,7 +74,8 @@ class Stacks:
             across, down = (each if len(each) == 1 else [each[place] for place in places] for each in (x, y))
             own, stack = chosen[places], self._stacks[number]
             if isinstance(stack, InPlace):
-                stack.render_into(some, self._place_in[own], across, down, add=add)
+                at = None if times is None else times[places]
+                stack.render_into(some, self._place_in[own], across, down, times=at, add=add)
                 continue
             at = None if times is None else times[places]
             if len(across) == len(down) == 1:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rinr.codec.symbols import ESCAPE, MAX_MAGNITUDE, code_lengths
 from rinr.networks.cosine_basis import synthesis, tiles, transform
-from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork, Layout, trimmed, waves_of
+from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork, Integers, Layout, trimmed, waves_of
 from rinr.networks.cosine_colour import colour_axes, fitted_turns
 from rinr.networks.cosine_rates import (
     START,
@@ -42,16 +42,33 @@ def fit(picture: Tensor, settings: CosineSettings) -> CosineNetwork:
     target = channels.T.reshape(3, height, width) / 2 ** (settings.step_code / 16)
     overlap = OVERLAPS.index(settings.overlap)
     fits = []
-    sides = _distinct(settings.tiles, (width, height))
+    sides = distinct(settings.tiles, (width, height))
     for tile in sides:
         layout = Layout(settings.step_code, TILES.index(tile), overlap, axes, settings.offset)
-        one = _Fit(target, (width, height), layout, settings)
-        coarse, fine = one.run()
-        cost = one.cost(coarse, fine) if len(sides) > 1 else 0.0
-        fits.append((cost, layout, coarse, fine))
-    _, layout, *weights = min(fits, key=lambda each: each[0])
+        fits.append((*fit_plane(target, layout, settings, cost=len(sides) > 1), layout))
+    _, coarse, fine, layout = min(fits, key=lambda each: each[0])
+    return CosineNetwork((width, height), layout, (red, green, blue), coarse, fine)
+
+
+def fit_plane(
+    target: Tensor, layout: Layout, settings: CosineSettings, *, cost: bool = False
+) -> tuple[float, Integers, Integers]:
+    """Fit weights of one layout.
+
+    Args:
+        target: ``[3, height, width]``, in steps, by colour axis.
+        layout: step, tiling and overlap.
+        settings: what to trade, how often to sweep.
+        cost: whether to work out what they cost.
+
+    Returns:
+        Squared error in steps plus lambda times code length, or zero; coarse and fine weights as
+        :class:`rinr.networks.cosine_coding.CosineNetwork` has them.
+    """
+    one = _Fit(target, (target.shape[2], target.shape[1]), layout, settings)
+    weights = one.run()
     low, high = (each.to(torch.int32).cpu().numpy() for each in weights)
-    return CosineNetwork((width, height), layout, (red, green, blue), low, trimmed(high))
+    return one.cost(*weights) if cost else 0.0, low, trimmed(high)
 
 
 class _Fit:
@@ -141,7 +158,7 @@ class _Fit:
         return chosen.copysign(weights) * there
 
 
-def _distinct(sides: Sequence[int], size: tuple[int, int]) -> list[int]:
+def distinct(sides: Sequence[int], size: tuple[int, int]) -> list[int]:
     """Tile sizes that cut a region differently; of those that cut it alike the last, which crowds of boxes share."""
     return list({tuple(tiles(length, side) for length in size): side for side in sides}.values())
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,10 +55,14 @@ class CosineStack:
     dear = False
 
     def __init__(self, arrays: Arrays, device: str, share: float = 1.0) -> None:
-        fine, sizes = arrays["fine"], arrays["size"].tolist()
-        _, _, self.down, self.rows, self.across, self.columns = fine.shape
+        self._lay_out(arrays, arrays["fine"].shape[2:], device)
+        self.coarse, self.fine = Rows(arrays["coarse"], device, share), Rows(arrays["fine"], device, share)
+
+    def _lay_out(self, arrays: Arrays, tiles: Sequence[int], device: str) -> None:
+        """Take in all but the weights, of networks of so many tiles down, rows, tiles across, columns."""
+        self.device, sizes = torch.device(device), arrays["size"].tolist()
+        self.down, self.rows, self.across, self.columns = tiles
         self.overlap = OVERLAPS[int(arrays["overlap"][0])]
-        self.coarse, self.fine = Rows(arrays["coarse"], device, share), Rows(fine, device, share)
         scales = torch.tensor([step_size(step) / 255 for step in arrays["step"].tolist()], dtype=torch.float64)
         axes = torch.stack([colour_axes(turns) for turns in arrays["turns"].tolist()])
         colours = torch.from_numpy(arrays["offset"]).double()[:, :, None] / 255
@@ -79,14 +84,7 @@ class CosineStack:
     @torch.no_grad()
     def render(self, chosen: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`."""
-        if self.fine.device.type == "cpu" and self.down * self.across >= _MANY_TILES:
-            pictures = torch.empty(len(chosen), 3, y.shape[1], x.shape[1])
-            self._tile_by_tile(pictures.unbind(), chosen, x.unbind(), y.unbind(), add=False)
-            return pictures
-        (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
-        across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
-        down = features((y + 1) / 2 * heights, high, self.rows, self.overlap)[:, None]
-        return down @ (self._weights(chosen, self.fine.take(chosen)) @ across.transpose(2, 3))
+        return self._rendered(chosen, None, x, y)
 
     @torch.no_grad()
     def render_into(
@@ -96,37 +94,62 @@ class CosineStack:
         x: Sequence[Tensor],
         y: Sequence[Tensor],
         *,
+        times: Tensor | None = None,
         add: bool = False,
     ) -> None:
         """See :class:`rinr.networks.family.InPlace`."""
-        self._tile_by_tile(pictures, chosen, x, y, add=add)
+        self._tile_by_tile(pictures, chosen, times, x, y, add=add)
 
     @torch.no_grad()
     def render_points(self, chosen: Tensor, points: Tensor) -> Tensor:
         """See :class:`rinr.networks.family.Stack`: points are brought together that the same tiles reach."""
+        return self._rendered_points(chosen, None, points)
+
+    def _rendered(self, chosen: Tensor, times: Tensor | None, x: Tensor, y: Tensor) -> Tensor:
+        if self.device.type == "cpu" and self.down * self.across >= _MANY_TILES:
+            pictures = torch.empty(len(chosen), 3, y.shape[1], x.shape[1])
+            self._tile_by_tile(pictures.unbind(), chosen, times, x.unbind(), y.unbind(), add=False)
+            return pictures
+        (widths, heights), (wide, high) = (each[chosen, None] for each in self.sides), (b[chosen] for b in self.borders)
+        across = features((x + 1) / 2 * widths, wide, self.columns, self.overlap)[:, None]
+        down = features((y + 1) / 2 * heights, high, self.rows, self.overlap)[:, None]
+        return down @ (self._weights(chosen, *self._taken(chosen, times)) @ across.transpose(2, 3))
+
+    def _rendered_points(self, chosen: Tensor, times: Tensor | None, points: Tensor) -> Tensor:
         values = points.new_empty(len(chosen), 3, points.shape[2])
-        for own, network, at in zip(values, chosen.split(1), points.clamp(-1, 1), strict=True):
-            own.copy_(self._at_points(network, at))
+        for index, (own, at) in enumerate(zip(values, points.clamp(-1, 1), strict=True)):
+            some = slice(index, index + 1)
+            own.copy_(self._at_points(chosen[some], None if times is None else times[some], at))
         return values
 
-    def _weights(self, chosen: Tensor, fine: Tensor) -> Tensor:
+    def _taken(self, chosen: Tensor, times: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Coarse and fine weights of networks ``chosen [n]``, as :func:`arrays` has them."""
+        return self.coarse.take(chosen), self.fine.take(chosen)
+
+    def _weights(self, chosen: Tensor, coarse: Tensor, fine: Tensor) -> Tensor:
         """By colour, the mean colour among them: ``[n, 3, down * rows, across * columns]``."""
-        weights, device = fine.to(torch.float32), str(self.fine.device)
-        coarse = self.coarse.take(chosen).to(torch.float32)
-        low = transform(self.down, device).T @ coarse @ transform(self.across, device)
+        weights, device = fine.to(torch.float32, copy=True), str(self.device)
+        low = transform(self.down, device).T @ coarse.to(torch.float32) @ transform(self.across, device)
         weights[:, :, :, 0, :, 0] = low + self.offset[chosen]
         # Colours are mixed among the weights, of which there are fewer than pixels.
         mixed = torch.bmm(self.axes[chosen], weights.flatten(2))
         return mixed.unflatten(2, (self.down * self.rows, self.across * self.columns))
 
     def _tile_by_tile(
-        self, pictures: Sequence[Tensor], chosen: Tensor, x: Sequence[Tensor], y: Sequence[Tensor], *, add: bool
+        self,
+        pictures: Sequence[Tensor],
+        chosen: Tensor,
+        times: Tensor | None,
+        x: Sequence[Tensor],
+        y: Sequence[Tensor],
+        *,
+        add: bool,
     ) -> None:
         """The same products without the zeros: few tiles reach a point, and few waves are in use."""
-        fine = self.fine.take(chosen)
+        coarse, fine = self._taken(chosen, times)
         across, down, used = self._side(0, chosen, x), self._side(1, chosen, y), _used(fine.numpy())
         for place, (picture, weights, *counts) in enumerate(
-            zip(pictures, self._weights(chosen, fine), *used, strict=True)
+            zip(pictures, self._weights(chosen, coarse, fine), *used, strict=True)
         ):
             self._products(picture, weights, across[place % len(across)], down[place % len(down)], *counts, add=add)
 
@@ -181,7 +204,7 @@ class CosineStack:
         runs = zip(found.tile.split(counts), found.both.split(counts), found.values.split(counts), strict=True)
         return [_Side(*each) for each in runs]
 
-    def _at_points(self, network: Tensor, at: Tensor) -> Tensor:
+    def _at_points(self, network: Tensor, time: Tensor | None, at: Tensor) -> Tensor:
         """One network at points ``[2, count]``: ``[3, count]``."""
         x, y = (
             reached((place + 1) / 2 * lengths[network], borders[network], waves, self.overlap)
@@ -190,7 +213,7 @@ class CosineStack:
             )
         )
         # Tiles behind the last ones are zero, so that every point has two each way.
-        (weights,) = self._weights(network, self.fine.take(network))
+        (weights,) = self._weights(network, *self._taken(network, time))
         tiles = weights.unflatten(2, (self.across, -1)).unflatten(1, (self.down, -1))
         wide, high = x.values.shape[1] // self.columns, y.values.shape[1] // self.rows
         tiles = functional.pad(tiles, (0, 0, 0, wide - 1, 0, 0, 0, high - 1))
@@ -233,10 +256,11 @@ class _Side:
         ]
 
 
-def _used(fine: npt.NDArray[np.integer]) -> tuple[_Counts, _Counts]:
+def _used(fine: npt.NDArray[Any]) -> tuple[_Counts, _Counts]:
     """How many of each tile's rows, and columns, of ``[n, 3, down, rows, across, columns]`` hold all that is not zero:
     ``[n, down]`` and ``[n, across]``."""
-    there = np.bitwise_or.reduce(fine, axis=1) != 0
+    integers = np.issubdtype(fine.dtype, np.integer)  # whose bits take less to look through
+    there = np.asarray(np.bitwise_or.reduce(fine, axis=1) if integers else fine.any(axis=1)).astype(np.bool_)
     there[:, :, 0, :, 0] = True  # the constants
     return _last(there.any(axis=(3, 4))), _last(there.any(axis=(1, 2)))
 

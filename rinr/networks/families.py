@@ -3,12 +3,13 @@
 from rinr.codec.bytestream import PayloadError
 from rinr.networks.codecs import CODECS
 from rinr.networks.cosine import COSINE
+from rinr.networks.cosine_time import COSINE_TIME
 from rinr.networks.family import Family
 from rinr.networks.nerv import NERV
 from rinr.networks.siren import SIREN
 from rinr.networks.siren1 import SIREN_1
 
-FAMILIES: tuple[Family, ...] = (SIREN_1, SIREN, COSINE, *CODECS, NERV)
+FAMILIES: tuple[Family, ...] = (SIREN_1, SIREN, COSINE, *CODECS, NERV, COSINE_TIME)
 
 
 def family_named(name: str) -> Family:

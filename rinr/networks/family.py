@@ -79,10 +79,12 @@ class InPlace(Protocol):
         x: Sequence[Tensor],
         y: Sequence[Tensor],
         *,
+        times: Tensor | None = None,
         add: bool = False,
     ) -> None:
         """As :meth:`Stack.render`, into one ``[3, rows, columns]`` a network, of any sizes: each at its own
-        ``x [columns]`` and ``y [rows]``, or all at one; added to what is there where asked for."""
+        ``x [columns]`` and ``y [rows]``, or all at one; added to what is there where asked for. ``times`` are for
+        :class:`Timed` networks alone."""
 
 
 @runtime_checkable

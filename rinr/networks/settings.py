@@ -107,6 +107,31 @@ class NervSettings:
 
 
 @dataclass(frozen=True)
+class CosineTimeSettings:
+    """Settings of a fit of windowed cosines in x, y and t; see :class:`CosineSettings`.
+
+    Attributes:
+        step: of quantization, in 255ths of full scale, of what is orthonormal in time as well: of the mean of N frames
+            it is the square root of N times finer.
+        tiles: sides of tiles in pixels that are tried; all planes have the same.
+        overlap: of a tile on either side of an inner border.
+        waves: cosines a tile and side at most.
+        trade: lambda in squared steps a bit.
+        sweeps: of rounding.
+        axes: whether colour axes are fitted.
+    """
+
+    step: float
+    tiles: tuple[int, ...]
+    overlap: float
+    waves: int
+    trade: float
+    sweeps: int
+    axes: bool = True
+    family: str = "cosine-time"
+
+
+@dataclass(frozen=True)
 class CodecSettings:
     """How a picture becomes a file.
 
@@ -135,7 +160,7 @@ class ClipSettings:
         allowance: a clip that takes more than this part of its frames' bytes alone is not kept.
     """
 
-    base: CosineSettings | NervSettings
+    base: CosineTimeSettings | CosineSettings | NervSettings
     background: CosineSettings | None
     most_frames: int = 32
     fewest_frames: int = 4

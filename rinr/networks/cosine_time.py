@@ -1,0 +1,249 @@
+"""Cosines in time as well: the frames of a clip as one network of windowed cosines in x, y and t.
+
+Frames lie on their clip's canvas, brought there along the camera's motion. What stands at one place of it changes
+little from frame to frame, so that most of an orthonormal cosine transform over time is zero: its first *plane*, the
+mean, holds nearly all, and a plane of each further frequency what moves. Planes are coded as ``cosine`` networks of one
+layout (:mod:`rinr.networks.cosine_coding`), and what is rounded away together is what a video coder spends its bits on.
+
+A frame is a sum of planes, taken among the weights: only those that are not zero are added up, then one network is
+rendered as ever. So any frame decodes alone.
+
+A body holds one network a shared part::
+
+    frames u8 | planes u8 (those after the last one with a weight are left out) | offset 3 u8
+    the planes in bands, the first 1, then 2, 5, 12 and all others of them: length varint and a body of cosine networks;
+    the last band without its length
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rinr.codec.bytestream import PayloadError, Reader, varint
+from rinr.networks import cosine_coding
+from rinr.networks.cosine_coding import MAX_WEIGHTS, OVERLAPS, TILES, CosineNetwork, Layout
+from rinr.networks.cosine_colour import colour_axes, fitted_turns
+from rinr.networks.cosine_fitting import distinct, fit_plane
+from rinr.networks.cosine_time_rendering import CosineTimeStack, arrays
+from rinr.networks.family import Arrays, OnWork
+from rinr.networks.settings import CosineSettings, CosineTimeSettings
+
+MAX_FRAMES = 64
+_BANDS = (0, 1, 3, 8, 20, MAX_FRAMES)
+_TRIED = (0, 1, 4)
+"""Planes on which tile sizes are compared."""
+
+
+@dataclass(frozen=True)
+class CosineTimeNetwork:
+    """The frames of a clip.
+
+    Attributes:
+        frames: how many.
+        offset: a colour in 255ths that is added everywhere.
+        planes: one a temporal frequency, of one size and layout, from zero on; those that are left out are zero.
+    """
+
+    frames: int
+    offset: tuple[int, int, int]
+    planes: tuple[CosineNetwork, ...]
+
+    @property
+    def shared(self) -> int:
+        """Each has a body of its own."""
+        return id(self)
+
+    @property
+    def weights(self) -> int:
+        """How many are not zero."""
+        return sum(int(np.count_nonzero(plane.coarse) + np.count_nonzero(plane.fine)) for plane in self.planes)
+
+    @property
+    def multiplications(self) -> int:
+        """Of an evaluation at one point, the sum of planes shared among the points."""
+        width, height = self.planes[0].size
+        return max(plane.multiplications for plane in self.planes) + self.weights // (width * height) + 1
+
+    @property
+    def group(self) -> tuple[int, ...]:
+        """Numbers of tiles, of waves, overlap, and of weights, rounded up to a power of two."""
+        rows, columns = (max(plane.rendered_waves[side] for plane in self.planes) for side in (0, 1))
+        down, across = self.planes[0].fine.shape[1:3]
+        padded = 1 << max(self.weights - 1, 255).bit_length()
+        return down, across, rows, columns, self.planes[0].layout.overlap, padded
+
+
+class CosineTimeFamily:
+    """The family ``cosine-time``: see :class:`rinr.networks.family.Family`."""
+
+    name = "cosine-time"
+    code = 8
+
+    def work(self, settings: CosineTimeSettings) -> int:
+        """Image-steps of a clip of one picture."""
+        return settings.sweeps
+
+    def fit(
+        self,
+        pictures: Sequence[Tensor],
+        settings: CosineTimeSettings,
+        on_work: OnWork | None = None,
+        *,
+        shares: Sequence[float] | None = None,
+    ) -> list[CosineTimeNetwork]:
+        """Clips of one picture each."""
+        networks = []
+        for picture in pictures:
+            networks.append(self.fit_canvas(picture.permute(2, 0, 1)[None], settings))
+            if on_work:
+                on_work(self.work(settings))
+        return networks
+
+    def fit_canvas(self, frames: Tensor, settings: CosineTimeSettings) -> CosineTimeNetwork:
+        """Fit the frames of a clip.
+
+        Args:
+            frames: ``[frames, 3, height, width]``, 0 to 1, each on all of the canvas, in the order of time.
+            settings: how.
+
+        Raises:
+            FloatingPointError: values that are not finite.
+            ValueError: no frames, or more than ``MAX_FRAMES``.
+        """
+        count, _, height, width = frames.shape
+        if not 0 < count <= MAX_FRAMES:
+            raise ValueError(f"{count} frames in one network, expected 1 to {MAX_FRAMES}")
+        if not bool(torch.isfinite(frames).all()):
+            raise FloatingPointError("frames to fit hold values that are not finite: no network has them")
+        mean = frames.mean(dim=0) * 255
+        red, green, blue = (int(level) for level in mean.mean(dim=(1, 2)).round().clamp(0, 255))
+        axes = fitted_turns((mean - mean.mean(dim=(1, 2), keepdim=True)).permute(1, 2, 0)) if settings.axes else None
+        offset = torch.tensor([red, green, blue], device=frames.device, dtype=torch.float32)
+        turned = colour_axes(axes).to(frames)
+        plain = CosineSettings(settings.step, (), settings.overlap, settings.waves, settings.trade, settings.sweeps)
+        step = 2 ** (plain.step_code / 16)
+
+        def target(frequency: int) -> Tensor:
+            over_time = temporal(count, str(frames.device))[frequency]
+            plane = torch.tensordot(over_time, frames, dims=1) * 255 - over_time.sum() * offset[:, None, None]
+            return torch.tensordot(turned, plane, dims=1) / step
+
+        def layout(tile: int) -> Layout:
+            return Layout(plain.step_code, TILES.index(tile), OVERLAPS.index(settings.overlap), axes, offset=False)
+
+        tried = [target(frequency) for frequency in _TRIED if frequency < count]
+        sides = distinct(settings.tiles, (width, height))
+        costs = [
+            sum(fit_plane(each, layout(tile), replace(plain, sweeps=2), cost=True)[0] for each in tried)
+            if len(sides) > 1
+            else 0.0
+            for tile in sides
+        ]
+        chosen = layout(sides[int(np.argmin(costs))])
+        planes = []
+        for frequency in range(count):
+            _, coarse, fine = fit_plane(target(frequency), chosen, plain)
+            planes.append(CosineNetwork((width, height), chosen, (0, 0, 0), coarse, fine))
+        while len(planes) > 1 and not (planes[-1].coarse.any() or planes[-1].fine.any()):
+            planes.pop()
+        return CosineTimeNetwork(count, (red, green, blue), tuple(planes))
+
+    def write(self, networks: Sequence[CosineTimeNetwork]) -> bytes:
+        """Entropy code a network. The inverse of :meth:`read`.
+
+        Raises:
+            ValueError: several networks, or more weights than ``MAX_WEIGHTS``.
+        """
+        (network,) = networks
+        bands = [
+            cosine_coding.write(network.planes[start:stop])
+            for start, stop in pairwise(_BANDS)
+            if start < len(network.planes)
+        ]
+        head = bytes([network.frames, len(network.planes), *network.offset])
+        return head + b"".join(varint(len(band)) + band for band in bands[:-1]) + bands[-1]
+
+    def read(self, data: bytes, sizes: Sequence[tuple[int, int]]) -> list[CosineTimeNetwork]:
+        """Entropy decode a body of one network.
+
+        Raises:
+            PayloadError: malformed, or more weights than ``MAX_WEIGHTS`` in all planes.
+        """
+        reader = Reader(data, self.name)
+        if len(sizes) != 1:
+            raise PayloadError(f"{self.name}: {len(sizes)} networks in one body, expected 1")
+        frames = reader.u8("frames", low=1, high=MAX_FRAMES)
+        count = reader.u8("planes", low=1, high=frames)
+        offset = tuple(reader.take(3, "offset"))
+        planes: list[CosineNetwork] = []
+        for start, stop in pairwise(_BANDS):
+            if start >= count:
+                break
+            band = reader.rest() if stop >= count else reader.take(reader.varint("band length"), "band")
+            planes += cosine_coding.read(band, [*sizes] * (min(stop, count) - start))
+            grid = int(np.prod([max(plane.fine.shape[axis] for plane in planes) for axis in range(1, 5)]))
+            if 3 * count * grid > MAX_WEIGHTS:
+                raise PayloadError(f"{self.name}: {3 * count * grid:,} weights, expected at most {MAX_WEIGHTS:,}")
+        if any(plane.layout != planes[0].layout or plane.offset != (0, 0, 0) for plane in planes):
+            raise PayloadError(f"{self.name}: planes of different layouts, or with offsets of their own")
+        return [CosineTimeNetwork(frames, offset, tuple(planes))]  # type: ignore[arg-type]
+
+    def arrays(self, networks: Sequence[CosineTimeNetwork]) -> Arrays:
+        """See :func:`rinr.networks.cosine_time_rendering.arrays`."""
+        return arrays(networks)
+
+    def stack(self, arrays: Arrays, device: str, share: float = 1.0) -> CosineTimeStack:
+        """Put networks of one group on a device."""
+        return CosineTimeStack(arrays, device, share)
+
+    def describe(self, network: CosineTimeNetwork) -> dict[str, Any]:
+        """See :class:`rinr.networks.family.Describing`."""
+        layout = network.planes[0].layout
+        step, tile, overlap = float(f"{layout.step_size:.4g}"), TILES[layout.tile], OVERLAPS[layout.overlap]
+        return {
+            "brief": f"step {step:g} tile {tile} overlap {overlap:g}, {len(network.planes)} of {network.frames} planes",
+            "frames": network.frames,
+            "planes": len(network.planes),
+            "step": step,
+            "tile": tile,
+            "overlap": overlap,
+            "tiles": [*network.planes[0].fine.shape[2:0:-1]],
+            "weights": network.weights,
+            "weights_by_plane": [
+                int(np.count_nonzero(plane.coarse) + np.count_nonzero(plane.fine)) for plane in network.planes
+            ],
+            "offset": list(network.offset),
+            "axes": list(layout.axes) if layout.axes else None,
+        }
+
+    def describe_body(self, body: bytes, networks: Sequence[CosineTimeNetwork]) -> dict[str, Any]:
+        """See :class:`rinr.networks.family.Describing`."""
+        return {"header_bytes": 5}
+
+    def ideal_bits(self, networks: Sequence[CosineTimeNetwork]) -> list[float]:
+        """See :class:`rinr.networks.family.Describing`."""
+        return [
+            sum(
+                sum(cosine_coding.body_bits(network.planes[start:stop]))
+                for start, stop in pairwise(_BANDS)
+                if start < len(network.planes)
+            )
+            for network in networks
+        ]
+
+
+def temporal(count: int, device: str = "cpu") -> Tensor:
+    """The orthonormal cosine transform over so many frames, ``[frequencies, frames]``, float32."""
+    frame, frequency = torch.arange(count, dtype=torch.float64) + 0.5, torch.arange(count, dtype=torch.float64)
+    waves = torch.cos(math.pi * frequency[:, None] * frame / count) * math.sqrt(2 / count)
+    waves[0] = math.sqrt(1 / count)
+    return waves.to(device, torch.float32)
+
+
+COSINE_TIME = CosineTimeFamily()

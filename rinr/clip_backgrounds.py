@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from rinr.camera_motion import Motion
-from rinr.clip_canvas import Canvas, canvas_of, mosaic, on_canvas
+from rinr.clip_canvas import Canvas, canvas_of, mosaic
 from rinr.clips import outside, unit
 from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames
 from rinr.frames import Frame
-from rinr.networks.cosine_time import CosineTimeFamily
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import ClipSettings, CosineTimeSettings
+from rinr.networks.settings import ClipSettings
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
 _BENEATH_BOXES = 1e-2
@@ -74,15 +73,8 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
         if found is None:
             return None
         canvas, times = found, [0] * len(frames)
-        if isinstance(family, CosineTimeFamily):
-            assert isinstance(settings.base, CosineTimeSettings)
-            times = list(range(len(frames)))
-            counts = [_counts(frame, device) for frame in frames]
-            laid = on_canvas([unit(frame, device) for frame in frames], canvas.motions, canvas.size, counts)
-            network = family.fit_canvas(laid, settings.base)
-        else:
-            picture = mosaic_of(frames, canvas, device)
-            (network,) = family.fit([picture.permute(1, 2, 0)], settings.base)
+        picture = mosaic_of(frames, canvas, device)
+        (network,) = family.fit([picture.permute(1, 2, 0)], settings.base)
     member = Member(family, network)
     part = SharedPart(*canvas.size, write_networks([member]))
     payload = pack_part(part)

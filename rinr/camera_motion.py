@@ -8,7 +8,7 @@ There is no turning: a picture that is not turned is rendered with one product a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 _LUMA = (0.299, 0.587, 0.114)
-LEVELS = (16, 8, 4, 2)
-"""Pixels of a side that are one in pictures which are compared, from coarse to fine."""
-_FEWEST_PIXELS = 8  # of a side at a level
+_LEVELS = (16, 8, 4, 2)
+_FEWEST_PIXELS, _MOST_PIXELS = 8, 200
+"""Of a side at a level. Finer pictures take most of the time and make the motion no better: what is found at a quarter
+of 640 pixels is as good as what is found at half of them."""
 _STEPS = 20
 _ENOUGH = 2e-3  # of a level's pixel: steps below it end a level
 _SEEN = 0.25  # of a frame that must lie in the reference
@@ -77,37 +78,37 @@ class Brightness:
     Args:
         picture: ``[3, height, width]``, 0 to 1.
         counts: ``[height, width]``, where its pixels count, such as outside of what moves by itself; all without it.
-        levels: pixels of a side that are one, from coarse to fine.
+        levels: pixels of a side that are one, from coarse to fine; those that suit the picture's size without them.
 
     Attributes:
         size: ``(width, height)`` of the picture, in pixels.
         levels: pictures ``[1, 1, rows, columns]``, and where they count; by level.
     """
 
-    def __init__(self, picture: Tensor, counts: Tensor | None = None, levels: Sequence[int] = LEVELS) -> None:
+    def __init__(self, picture: Tensor, counts: Tensor | None = None, levels: Iterable[int] = ()) -> None:
         luma = (picture * picture.new_tensor(_LUMA)[:, None, None]).sum(dim=0)[None, None]
         whole = torch.ones_like(luma) if counts is None else counts.to(luma)[None, None]
         height, width = luma.shape[2:]
         self.size = width, height
         self.levels: dict[int, tuple[Tensor, Tensor]] = {}
-        for level in levels:
+        for level in levels or _suitable(self.size):
             shape = max(round(height / level), 1), max(round(width / level), 1)
-            if min(shape) >= _FEWEST_PIXELS or level == min(levels):
-                small = [functional.interpolate(each, shape, mode="area") for each in (luma, whole)]
-                self.levels[level] = small[0], small[1]
+            small = [resized(each, shape) for each in (luma, whole)]
+            self.levels[level] = small[0], small[1]
 
 
-def register(frame: Brightness, reference: Brightness, start: Motion = STILL) -> Registered:
+def register(frame: Brightness, reference: Brightness, start: Motion = STILL, *, finest: bool = False) -> Registered:
     """Find how a frame lies in a reference, with one zoom for both sides.
 
     Args:
         frame: its brightness.
-        reference: likewise, of any size.
+        reference: likewise, of any size, at all the frame's levels.
         start: where to start looking; its zooms stay in proportion.
+        finest: look at the finest level alone, where ``start`` is close.
     """
     motion: Motion | None = start
-    for level in frame.levels:
-        if motion and level in reference.levels:
+    for level in sorted(frame.levels, reverse=True)[-1 if finest else 0 :]:
+        if motion:
             motion = _settled(frame, reference, level, motion)
     kinds = [start] if motion is None or motion == start else [motion, start]
     coarse = min(frame.levels, key=lambda level: (abs(level - 8), level))
@@ -139,6 +140,12 @@ def sampled(picture: Tensor, at: tuple[float, float, float, float], shape: tuple
     return values, (grid.abs() <= 1).all(dim=-1)
 
 
+def resized(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+    """``[1, channels, rows, columns]`` at another resolution. The mean of whole pixels would not do: where they do not
+    come out even it enlarges, by a hundredth of a small picture."""
+    return functional.interpolate(picture, shape, mode="bilinear", antialias=True, align_corners=False)
+
+
 def places(count: int, device: torch.device) -> Tensor:
     """Pixel centres of a side, from -1 to 1 from edge to edge: ``[count]``, float64."""
     return (torch.arange(count, device=device, dtype=torch.float64) * 2 + 1) / count - 1
@@ -157,6 +164,12 @@ def window(motion: Motion, frame: tuple[int, int], reference: tuple[int, int]) -
         for scale, shift, own, whole in zip(motion.scale, motion.shift, frame, reference, strict=True)
     )
     return across, right, down, lower
+
+
+def _suitable(size: tuple[int, int]) -> list[int]:
+    """Levels at which a picture of ``(width, height)`` is compared, from coarse to fine; one at least."""
+    some = [level for level in _LEVELS if max(size) <= _MOST_PIXELS * level]
+    return [level for level in some if min(size) >= _FEWEST_PIXELS * level] or [some[-1] if some else _LEVELS[0]]
 
 
 def _settled(frame: Brightness, reference: Brightness, level: int, motion: Motion) -> Motion | None:
@@ -216,7 +229,7 @@ def _sane(motion: Motion, first: Motion, size: tuple[int, int]) -> bool:
 def _compared(frame: Brightness, reference: Brightness, level: int, motion: Motion) -> tuple[float, float]:
     """Mean difference, large ones cut off, and correlation where both pictures meet; infinite where they hardly do."""
     picture, counts = frame.levels[level]
-    other, there = reference.levels[level] if level in reference.levels else next(iter(reference.levels.values()))
+    other, there = reference.levels[level]
     shape = picture.shape[2], picture.shape[3]
     values, inside = sampled(torch.cat([other, there], dim=1), window(motion, frame.size, reference.size), shape)
     seen, known = values[0].double()

@@ -1,5 +1,6 @@
 """Backgrounds of a clip: the network that its frames share, and what each frame adds to what a decoder makes of it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -7,18 +8,19 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rinr.camera_motion import Motion
+from rinr.camera_motion import Brightness, Motion, register
 from rinr.clip_canvas import Canvas, canvas_of, mosaic
-from rinr.clips import outside, unit
+from rinr.clips import brightness, outside, unit
 from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames
 from rinr.frames import Frame
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import ClipSettings
+from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
+_ROUNDS = 2  # a third one gains nothing
 _BENEATH_BOXES = 1e-2
 """How much a pixel in a box counts in the mosaic: where no frame shows what is behind, the boxes' mean stands."""
 
@@ -69,12 +71,12 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
         network = family.fit_clip(pictures, settings.base)
         canvas, times = Canvas(size, ((0, 0),) * len(frames), ((0, 0),) * len(frames)), list(range(len(frames)))
     else:
-        found = canvas_of(motions, size)
+        found = canvas_of(settled(frames, motions, device), size)
         if found is None:
             return None
         canvas, times = found, [0] * len(frames)
         picture = mosaic_of(frames, canvas, device)
-        (network,) = family.fit([picture.permute(1, 2, 0)], settings.base)
+        (network,) = family.fit([picture.permute(1, 2, 0)], base_settings(settings, len(frames)))
     member = Member(family, network)
     part = SharedPart(*canvas.size, write_networks([member]))
     payload = pack_part(part)
@@ -83,6 +85,27 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
         ClipPlace(name, time, zoom, shift) for time, zoom, shift in zip(times, canvas.zooms, canvas.shifts, strict=True)
     )
     return Base(payload, Shared(part, member), tuple(places))
+
+
+def base_settings(settings: ClipSettings, frames: int) -> CosineSettings:
+    """Of the base of so many frames: its step falls as the root of their number, as an error's worth rises with it."""
+    base, step = settings.base, settings.base.step * math.sqrt(settings.most_frames / frames)
+    return replace(base, step=min(step, settings.background.step) if settings.background else step)
+
+
+def settled(frames: Sequence[Frame], motions: Sequence[Motion], device: str) -> list[Motion]:
+    """Motions looked for once more on the mosaic of them all, where small errors from frame to frame add up."""
+    found, size = list(motions), frames[0].size
+    known = [brightness(frame, device) for frame in frames]
+    for _ in range(_ROUNDS):
+        canvas = canvas_of(found, size)
+        if canvas is None:
+            break
+        whole = Brightness(mosaic_of(frames, canvas, device), levels=known[0].levels)
+        found = [
+            register(own, whole, motion, finest=True).motion for own, motion in zip(known, canvas.motions, strict=True)
+        ]
+    return found
 
 
 def mosaic_of(frames: Sequence[Frame], canvas: Canvas, device: str) -> Tensor:

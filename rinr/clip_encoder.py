@@ -9,7 +9,8 @@ Whether a run is encoded together is decided by a few of its frames, encoded bot
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +23,7 @@ from rinr.codec.clip import pack_place, part_id
 from rinr.codec.encoded import EncodedClip
 from rinr.encoder import Progress, encode_on, fit_backgrounds
 from rinr.frames import Frame
+from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.presets import Preset
@@ -182,6 +184,7 @@ class _Trial:
         # A few frames decide.
         probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
         together = [self._cost(place) for place in probes]
+        self.tiles = _mostly_picked(self.differences.values())
         alone = [own.cost(run.start + place) for place in probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.lagrangian, self.lagrangian_alone = (
@@ -231,6 +234,12 @@ class _Trial:
         reason = f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone"
         images = [replace(image, part_id=name, bytes_shared=self.share, clip=reason) for image in images]
         return EncodedClip(tuple(images), base.payload if self.new else None)
+
+
+def _mostly_picked(members: Iterable[Member | None]) -> tuple[int, ...]:
+    """The side of tiles that most networks have, the larger one of two; all are tried where there are none."""
+    sides = Counter(TILES[member.network.layout.tile] for member in members if member)
+    return (max(sides, key=lambda side: (sides[side], side)),) if sides else ()
 
 
 def spread_over(length: int, count: int) -> list[int]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from rinr.camera_motion import Brightness, Motion, register
+from rinr.camera_motion import Brightness, Motion, register, resized
 from rinr.clip_backgrounds import Base, OfClips, canvas_picture
 from rinr.clip_canvas import motion_of, quantized
 from rinr.clips import brightness
@@ -20,7 +19,7 @@ _LEAST_SEEN = 0.4
 """Of a frame that must lie on the canvas where it is looked for without knowing anything."""
 _LEAST_INSIDE = 0.6
 """Of a frame that must lie on the canvas in the end."""
-_LEAST_LIKENESS = 0.5
+_LEAST_LIKENESS = 0.7
 
 
 def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes, device: str) -> Base | None:
@@ -41,7 +40,8 @@ def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes,
     shared = read_part(payload)
     if shared.member is None or isinstance(shared.member.family, OfClips):
         return None
-    canvas = Brightness(canvas_picture(shared, device))
+    alike = brightness(frames[0], device)
+    canvas = Brightness(canvas_picture(shared, device), levels=alike.levels)
     name, places = part_name(payload), []
     first: Motion | None = None
     for frame, motion in zip(frames, motions, strict=True):
@@ -62,15 +62,13 @@ def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes,
 
 def _located(frame: Brightness, canvas: Brightness) -> Motion | None:
     """Where a frame lies on a canvas, to a few pixels, by the correlation of coarse pictures at every place."""
-    level = _LEVEL if _LEVEL in frame.levels and _LEVEL in canvas.levels else max(frame.levels)
-    if level not in canvas.levels:
-        return None
+    level = _LEVEL if _LEVEL in frame.levels else max(frame.levels)
     (own, counts), (other, _) = frame.levels[level], canvas.levels[level]
     pixel = [side / count for side, count in zip(canvas.size, other.shape[:1:-1], strict=True)]
     best, most = None, _LEAST_LIKENESS
     for scale in _SCALES:
         shape = [max(round(side * scale / each), 2) for side, each in zip(frame.size, pixel, strict=True)]
-        small, mask = (functional.interpolate(each, shape[::-1], mode="area")[0, 0].double() for each in (own, counts))
+        small, mask = (resized(each, (shape[1], shape[0]))[0, 0].double() for each in (own, counts))
         likeness = correlations(small, mask, other[0, 0].double())
         top = int(likeness.argmax())
         if float(likeness.flatten()[top]) > most:

@@ -210,7 +210,7 @@ CLIP = replace(
     BALANCED,
     name="clip",
     clip=ClipSettings(
-        base=CosineSettings(150, _MANY, overlap=0.12, waves=16, trade=0.11, sweeps=4, axes=True, offset=True),
+        base=CosineSettings(120, _MANY, overlap=0.12, waves=16, trade=0.11, sweeps=4, axes=True, offset=True),
         background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=3),
     ),
 )

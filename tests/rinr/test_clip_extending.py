@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,8 +36,10 @@ def frames():
 
 @pytest.fixture(scope="module")
 def part(frames):
-    (run,) = find_runs(frames[:8], [None] * 8, CLIP.clip)
-    return fit_base(frames[:8], run.motions, CLIP.clip, "cpu")
+    """Its canvas is sharp: that of the preset is not, on pictures this small."""
+    sharp = replace(CLIP.clip, base=replace(CLIP.clip.base, step=12), most_frames=8)
+    (run,) = find_runs(frames[:8], [None] * 8, sharp)
+    return fit_base(frames[:8], run.motions, sharp, "cpu")
 
 
 @pytest.mark.parametrize("first", [0, 3, 7])
@@ -43,9 +47,8 @@ def test_frames_are_found_where_they_lie(first, frames, part):
     (run,) = find_runs(frames[first : first + 3], [None] * 3, CLIP.clip)
     found = extended(frames[first : first + 3], run.motions, part.payload, "cpu")
     for place, index in zip(found.places, range(first, first + 3), strict=False):
-        expected = (-84 / 16 - 84 / 16 + 3 * index - (3 * 7 - 21) / 2) * 8
-        assert place.shift[0] == pytest.approx(expected, abs=8)
-        assert abs(place.zoom[0]) < 200
+        assert place.shift == pytest.approx((8 * (3 * index - 10.5), 0), abs=5)  # the canvas reaches from 0 to 7
+        assert place.zoom == pytest.approx((0, 0), abs=100)
 
 
 def test_frames_that_leave_the_canvas_are_not_of_it(frames, part):

@@ -1,7 +1,7 @@
 """Backgrounds of a clip: the network that its frames share, and what each frame adds to what a decoder makes of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from rinr.camera_motion import Brightness, Motion, register
-from rinr.clip_canvas import Canvas, canvas_of, mosaic
+from rinr.clip_canvas import Canvas, canvas_of, mosaic, on_canvas
 from rinr.clips import brightness, outside, unit
-from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
+from rinr.codec.clip import NAME_BYTES, ClipPlace, SharedPart, pack_part, part_name
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames
 from rinr.frames import Frame
+from rinr.networks.cosine_time import COSINE_TIME, CosineTimeNetwork
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import ClipSettings, CosineSettings
+from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
 _ROUNDS = 2  # a third one gains nothing
@@ -53,7 +54,17 @@ class Base:
         return {part_name(self.payload): self.shared}
 
 
-def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipSettings, device: str) -> Base | None:
+Enough = Callable[[Base], bool]
+"""Whether a clip's frames are as good over a base as they are alone."""
+
+
+def fit_base(
+    frames: Sequence[Frame],
+    motions: Sequence[Motion],
+    settings: ClipSettings,
+    device: str,
+    enough: Enough | None = None,
+) -> Base | None:
     """Fit what frames of one size share.
 
     Args:
@@ -61,6 +72,7 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
         motions: of each in any one reference.
         settings: of the base.
         device: where to fit.
+        enough: where the settings name several steps, the largest is taken that is enough; without it the first.
 
     Returns:
         ``None`` where no canvas holds them.
@@ -68,28 +80,58 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
     family, size = family_named(settings.base.family), frames[0].size
     if isinstance(family, OfClips):
         pictures = [unit(frame, device).permute(1, 2, 0) for frame in frames]
-        network = family.fit_clip(pictures, settings.base)
-        canvas, times = Canvas(size, ((0, 0),) * len(frames), ((0, 0),) * len(frames)), list(range(len(frames)))
-    else:
-        found = canvas_of(settled(frames, motions, device), size)
-        if found is None:
-            return None
-        canvas, times = found, [0] * len(frames)
+        still = ((0, 0),) * len(frames)
+        return _base(Member(family, family.fit_clip(pictures, settings.base)), Canvas(size, still, still), timed=True)
+    canvas = canvas_of(settled(frames, motions, device), size)
+    if canvas is None:
+        return None
+    if not isinstance(settings.base, CosineTimeSettings):
         picture = mosaic_of(frames, canvas, device)
         (network,) = family.fit([picture.permute(1, 2, 0)], base_settings(settings, len(frames)))
-    member = Member(family, network)
+        return _base(Member(family, network), canvas, timed=False)
+    counts = [_counts(frame, device) for frame in frames]
+    laid = on_canvas([unit(frame, device) for frame in frames], canvas.motions, canvas.size, counts)
+
+    def made(step: float) -> Base:
+        assert isinstance(settings.base, CosineTimeSettings)
+        network = COSINE_TIME.fit_canvas(laid, replace(settings.base, steps=(step,)))
+        return _base(Member(COSINE_TIME, network), canvas, timed=True)
+
+    return largest_enough(settings.base.steps, made, enough)
+
+
+def largest_enough(steps: Sequence[float], made: Callable[[float], Base], enough: Enough | None) -> Base:
+    """The base with the largest of rising steps that is enough, or with the smallest; looked for from the middle on."""
+    place = (len(steps) - 1) // 2
+    base = made(steps[place])
+    if enough is None or len(steps) == 1:
+        return base
+    if enough(base):
+        while place + 1 < len(steps) and enough(coarser := made(steps[place + 1])):
+            place, base = place + 1, coarser
+        return base
+    while place and not enough(base):
+        place -= 1
+        base = made(steps[place])
+    return base
+
+
+def _base(member: Member, canvas: Canvas, *, timed: bool) -> Base:
     part = SharedPart(*canvas.size, write_networks([member]))
     payload = pack_part(part)
     name = part_name(payload)
-    places = (
-        ClipPlace(name, time, zoom, shift) for time, zoom, shift in zip(times, canvas.zooms, canvas.shifts, strict=True)
-    )
+    places = [
+        ClipPlace(name, number if timed else 0, zoom, shift)
+        for number, (zoom, shift) in enumerate(zip(canvas.zooms, canvas.shifts, strict=True))
+    ]
     return Base(payload, Shared(part, member), tuple(places))
 
 
 def base_settings(settings: ClipSettings, frames: int) -> CosineSettings:
     """Of the base of so many frames: its step falls as the root of their number, as an error's worth rises with it."""
-    base, step = settings.base, settings.base.step * math.sqrt(settings.most_frames / frames)
+    base = settings.base
+    assert isinstance(base, CosineSettings)
+    step = base.step * math.sqrt(settings.most_frames / frames)
     return replace(base, step=min(step, settings.background.step) if settings.background else step)
 
 
@@ -151,9 +193,17 @@ def rendered(
     return picture
 
 
+def last_time(shared: Shared) -> int:
+    """Of the last frame that a shared network was made for, where it is one of time; otherwise zero."""
+    network = shared.member.network if shared.member else None
+    return network.frames - 1 if isinstance(network, CosineTimeNetwork) else 0
+
+
 def canvas_picture(shared: Shared, device: str) -> Tensor:
-    """All that a shared network shows, where it is none of time: ``[3, height, width]``, not clamped."""
-    return rendered((shared.part.width, shared.part.height), shared.member, device)
+    """All that a shared network shows at its last time: ``[3, height, width]``, not clamped."""
+    name = bytes(NAME_BYTES)
+    place = ClipPlace(name, last_time(shared))
+    return rendered((shared.part.width, shared.part.height), None, device, place, {name: shared})
 
 
 def _counts(frame: Frame, device: str) -> Tensor | None:

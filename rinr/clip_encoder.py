@@ -25,7 +25,7 @@ from rinr.encoder import Progress, encode_on, fit_backgrounds
 from rinr.frames import Frame
 from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import ClipSettings, CosineSettings
+from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
 from rinr.presets import Preset
 
 _FRAMES_A_PROBE = 8
@@ -89,7 +89,7 @@ def _encode_run(
         return [*_encode_run(first, own, settings, known, count), *_encode_run(rest, own, settings, (), count)]
     if earlier and inside == len(run):
         trials.append(_Trial(own, run, earlier, settings, new=False))
-    if len(run) >= settings.fewest_frames and (base := fit_base(frames, run.motions, settings, own.device)):
+    if len(run) >= settings.fewest_frames and (base := own.base(run, settings)):
         trials.append(_Trial(own, run, base, settings))
     if not trials:
         return [own.alone(run, _NO_CLIP.format(len(run), settings.fewest_frames), count)]
@@ -141,6 +141,14 @@ class _Frames:
         shown = rendered(frame.size, background, self.device)
         return _Cost(len(write_networks([background])), error(frame, shown, self.device))
 
+    def base(self, run: Run, settings: ClipSettings) -> Base | None:
+        """What a run's frames share, as coarse as they are no worse over it than alone."""
+
+        def enough(base: Base) -> bool:
+            return _Trial(self, run, base, settings).no_worse
+
+        return fit_base(self.frames[run.start : run.stop], run.motions, settings, self.device, enough)
+
     @property
     def worth_of_error(self) -> float:
         """Bytes that one squared error is worth, as fits of backgrounds alone trade them; zero: bytes alone decide."""
@@ -187,6 +195,7 @@ class _Trial:
         self.tiles = _mostly_picked(self.differences.values())
         alone = [own.cost(run.start + place) for place in probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
+        self.no_worse = sum(each.error for each in together) <= sum(each.error for each in alone)
         self.lagrangian, self.lagrangian_alone = (
             sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
         )
@@ -197,7 +206,9 @@ class _Trial:
         return self.ratio <= self.settings.allowance and self.lagrangian <= self.lagrangian_alone
 
     def _difference(self, place: int) -> Member | None:
-        """Of the run's frame with this number."""
+        """Of the run's frame with this number; a network of time holds all of its own frames."""
+        if self.new and isinstance(self.settings.base, CosineTimeSettings):
+            return None
         if place not in self.differences:
             self.differences[place] = fit_difference(
                 self.own.frames[self.run.start + place],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rinr.camera_motion import Brightness, Motion, register, resized
-from rinr.clip_backgrounds import Base, OfClips, canvas_picture
+from rinr.clip_backgrounds import Base, OfClips, canvas_picture, last_time
 from rinr.clip_canvas import motion_of, quantized
 from rinr.clips import brightness
 from rinr.codec.clip import ClipPlace, part_name
@@ -42,7 +42,7 @@ def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes,
         return None
     alike = brightness(frames[0], device)
     canvas = Brightness(canvas_picture(shared, device), levels=alike.levels)
-    name, places = part_name(payload), []
+    name, time, places = part_name(payload), last_time(shared), []
     first: Motion | None = None
     for frame, motion in zip(frames, motions, strict=True):
         own = brightness(frame, device)
@@ -54,7 +54,7 @@ def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes,
         inside = _inside(found.motion, frame.size, canvas.size)
         if coded is None or found.likeness < _LEAST_LIKENESS or inside < _LEAST_INSIDE:
             break
-        places.append(ClipPlace(name, 0, *coded))
+        places.append(ClipPlace(name, time, *coded))
         # What is known best of the next frames' places is where this one lies.
         first = motion_of(*coded).after(motion.inverse())
     return Base(payload, shared, tuple(places)) if places else None

@@ -13,6 +13,7 @@ from rinr.networks.settings import (
     ClipSettings,
     CodecSettings,
     CosineSettings,
+    CosineTimeSettings,
     NervSettings,
     Schedule,
     SirenSettings,
@@ -205,12 +206,12 @@ _MANY, _SOME = (48, 64, 80, 96, 128), (12, 16, 24)
 BALANCED = _cosine("balanced", 340, 36, _MANY, _SOME)
 # The same quality in the least time: one tile size, two sweeps, no overlap of objects' tiles.
 INSTANT = _cosine("instant", 340, 36, (64,), (16,), sweeps=2, object_overlap=0.0)
-# The same quality, frames of a clip together. The base is shared by many frames, so that its bits are cheap.
+# Frames of a clip together, their backgrounds no worse than alone, with the largest step that does it.
 CLIP = replace(
     BALANCED,
     name="clip",
     clip=ClipSettings(
-        base=CosineSettings(120, _MANY, overlap=0.12, waves=16, trade=0.11, sweeps=4, axes=True, offset=True),
+        base=CosineTimeSettings((240, 340, 480, 700, 1_000, 1_400), (48, 64, 80), 0.12, waves=16, trade=0.11, sweeps=3),
         background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=3),
     ),
 )

@@ -27,6 +27,9 @@ from rinr.networks.cosine_rates import (
 )
 from rinr.networks.settings import CosineSettings
 
+_WORTH_NOTHING = 0.5
+"""Magnitudes, in steps, that no rounding makes anything of but zero."""
+
 
 def fit(picture: Tensor, settings: CosineSettings) -> CosineNetwork:
     """Fit one picture with each tile size, and keep the network that costs least."""
@@ -101,6 +104,8 @@ class _Fit:
     def run(self) -> tuple[Tensor, Tensor]:
         """Coarse weights ``[3, down, across]`` and fine ones ``[3, down, across, rows, columns]``, whole numbers."""
         wanted = self.analyse(self.target)
+        if max(float(weights.abs().max()) for weights in wanted) < _WORTH_NOTHING:
+            return torch.zeros_like(wanted[0]), torch.zeros_like(wanted[1])
         known = [_dead_zone(weights) for weights in wanted]
         rates = START
         for sweep in range(self.settings.sweeps):

@@ -260,7 +260,7 @@ def _used(fine: npt.NDArray[Any]) -> tuple[_Counts, _Counts]:
     """How many of each tile's rows, and columns, of ``[n, 3, down, rows, across, columns]`` hold all that is not zero:
     ``[n, down]`` and ``[n, across]``."""
     integers = np.issubdtype(fine.dtype, np.integer)  # whose bits take less to look through
-    there = np.asarray(np.bitwise_or.reduce(fine, axis=1) if integers else fine.any(axis=1)).astype(np.bool_)
+    there: Any = np.bitwise_or.reduce(fine, axis=1) != 0 if integers else fine.any(axis=1)
     there[:, :, 0, :, 0] = True  # the constants
     return _last(there.any(axis=(3, 4))), _last(there.any(axis=(1, 2)))
 

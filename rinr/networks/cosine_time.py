@@ -110,7 +110,7 @@ class CosineTimeFamily:
 
         Args:
             frames: ``[frames, 3, height, width]``, 0 to 1, each on all of the canvas, in the order of time.
-            settings: how.
+            settings: how; the first of its steps.
 
         Raises:
             FloatingPointError: values that are not finite.
@@ -126,7 +126,7 @@ class CosineTimeFamily:
         axes = fitted_turns((mean - mean.mean(dim=(1, 2), keepdim=True)).permute(1, 2, 0)) if settings.axes else None
         offset = torch.tensor([red, green, blue], device=frames.device, dtype=torch.float32)
         turned = colour_axes(axes).to(frames)
-        plain = CosineSettings(settings.step, (), settings.overlap, settings.waves, settings.trade, settings.sweeps)
+        plain = CosineSettings(settings.steps[0], (), settings.overlap, settings.waves, settings.trade, settings.sweeps)
         step = 2 ** (plain.step_code / 16)
 
         def target(frequency: int) -> Tensor:

@@ -111,8 +111,8 @@ class CosineTimeSettings:
     """Settings of a fit of windowed cosines in x, y and t; see :class:`CosineSettings`.
 
     Attributes:
-        step: of quantization, in 255ths of full scale, of what is orthonormal in time as well: of the mean of N frames
-            it is the square root of N times finer.
+        steps: of quantization, in 255ths of full scale, of what is orthonormal in time as well: of the mean of N frames
+            they are the square root of N times finer. Rising; an encoder may choose among them.
         tiles: sides of tiles in pixels that are tried; all planes have the same.
         overlap: of a tile on either side of an inner border.
         waves: cosines a tile and side at most.
@@ -121,7 +121,7 @@ class CosineTimeSettings:
         axes: whether colour axes are fitted.
     """
 
-    step: float
+    steps: tuple[float, ...]
     tiles: tuple[int, ...]
     overlap: float
     waves: int
@@ -152,7 +152,8 @@ class ClipSettings:
 
     Attributes:
         base: of the network that they share.
-        background: of what each frame adds to it; ``None``: nothing.
+        background: of what each frame adds to it, unless it is a network of time; ``None``: nothing. Frames that come
+            later add it to what there is.
         most_frames: of a clip; a longer run is cut.
         fewest_frames: a shorter run's frames stand alone, unless an earlier clip of the camera serves them.
         most_gap: seconds between neighbours; a longer one ends a clip.

@@ -15,7 +15,7 @@ from rinr.codec.clip import NAME_BYTES, ClipPlace, SharedPart, pack_part, part_n
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames
 from rinr.frames import Frame
-from rinr.networks.cosine_time import COSINE_TIME, CosineTimeNetwork
+from rinr.networks.cosine_time import COSINE_TIME, CanvasFit, CosineTimeNetwork
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
@@ -92,28 +92,27 @@ def fit_base(
     counts = [_counts(frame, device) for frame in frames]
     laid = on_canvas([unit(frame, device) for frame in frames], canvas.motions, canvas.size, counts)
 
-    def made(step: float) -> Base:
-        assert isinstance(settings.base, CosineTimeSettings)
-        network = COSINE_TIME.fit_canvas(laid, replace(settings.base, steps=(step,)))
-        return _base(Member(COSINE_TIME, network), canvas, timed=True)
+    base, fit = settings.base, CanvasFit(laid, settings.base)
 
-    return largest_enough(settings.base.steps, made, enough)
+    def made(step: float, sweeps: int) -> Base:
+        return _base(Member(COSINE_TIME, fit.network(step, sweeps)), canvas, timed=True)
+
+    step = largest_enough(base.steps, lambda step: enough is None or enough(made(step, 1)))
+    return made(step, base.sweeps)
 
 
-def largest_enough(steps: Sequence[float], made: Callable[[float], Base], enough: Enough | None) -> Base:
-    """The base with the largest of rising steps that is enough, or with the smallest; looked for from the middle on."""
-    place = (len(steps) - 1) // 2
-    base = made(steps[place])
-    if enough is None or len(steps) == 1:
-        return base
-    if enough(base):
-        while place + 1 < len(steps) and enough(coarser := made(steps[place + 1])):
-            place, base = place + 1, coarser
-        return base
-    while place and not enough(base):
+def largest_enough(steps: Sequence[float], enough: Callable[[float], bool]) -> float:
+    """The largest of rising steps that is enough, or the smallest; looked for from the middle on."""
+    place = len(steps) // 2
+    if enough(steps[place]):
+        while place + 1 < len(steps) and enough(steps[place + 1]):
+            place += 1
+        return steps[place]
+    while place:
         place -= 1
-        base = made(steps[place])
-    return base
+        if enough(steps[place]):
+            break
+    return steps[place]
 
 
 def _base(member: Member, canvas: Canvas, *, timed: bool) -> Base:

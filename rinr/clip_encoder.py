@@ -28,7 +28,7 @@ from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
 from rinr.presets import Preset
 
-_FRAMES_A_PROBE = 8
+_FRAMES_A_PROBE = 10
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 

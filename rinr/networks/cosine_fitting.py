@@ -70,8 +70,25 @@ def fit_plane(
     """
     one = _Fit(target, (target.shape[2], target.shape[1]), layout, settings)
     weights = one.run()
+    return one.cost(*weights) if cost else 0.0, *_whole(weights)
+
+
+def analysed(target: Tensor, layout: Layout, settings: CosineSettings) -> list[Tensor]:
+    """Coarse and fine weights that a fit of a picture starts from, in whatever unit the picture has."""
+    return _Fit(target, (target.shape[2], target.shape[1]), layout, settings).analyse(target)
+
+
+def round_once(
+    wanted: Sequence[Tensor], size: tuple[int, int], layout: Layout, settings: CosineSettings
+) -> tuple[Integers, Integers]:
+    """The first sweep of :func:`fit_plane` alone, for which weights do: those of :func:`analysed`, in steps."""
+    one = _Fit(wanted[0].new_empty(0), size, layout, settings)
+    return _whole(one.swept(wanted, [_dead_zone(weights) for weights in wanted], START)[0])
+
+
+def _whole(weights: Sequence[Tensor]) -> tuple[Integers, Integers]:
     low, high = (each.to(torch.int32).cpu().numpy() for each in weights)
-    return one.cost(*weights) if cost else 0.0, low, trimmed(high)
+    return low, trimmed(high)
 
 
 class _Fit:
@@ -104,20 +121,27 @@ class _Fit:
     def run(self) -> tuple[Tensor, Tensor]:
         """Coarse weights ``[3, down, across]`` and fine ones ``[3, down, across, rows, columns]``, whole numbers."""
         wanted = self.analyse(self.target)
-        if max(float(weights.abs().max()) for weights in wanted) < _WORTH_NOTHING:
-            return torch.zeros_like(wanted[0]), torch.zeros_like(wanted[1])
         known = [_dead_zone(weights) for weights in wanted]
         rates = START
         for sweep in range(self.settings.sweeps):
             if sweep:
+                if not any(bool(weights.any()) for weights in known):
+                    break
                 gradient = self.analyse(self.target - self.synthesize(*known))
                 wanted = [now + step for now, step in zip(known, gradient, strict=True)]
-            rates = choose_rates(self.tally(*known), rates)
-            known = [
-                self.rounded(weights, before, kind, rates)
-                for weights, before, kind in zip(wanted, known, (self.coarse, self.fine), strict=True)
-            ]
+            known, rates = self.swept(wanted, known, rates)
         return known[0], known[1]
+
+    def swept(self, wanted: Sequence[Tensor], known: Sequence[Tensor], rates: Rates) -> tuple[list[Tensor], Rates]:
+        """Weights rounded once, and the rates under which they were."""
+        if max(float(weights.abs().max()) for weights in wanted) < _WORTH_NOTHING:
+            return [torch.zeros_like(weights) for weights in wanted], rates
+        rates = choose_rates(self.tally(*known), rates)
+        rounded = [
+            self.rounded(weights, before, kind, rates)
+            for weights, before, kind in zip(wanted, known, (self.coarse, self.fine), strict=True)
+        ]
+        return rounded, rates
 
     def cost(self, coarse: Tensor, fine: Tensor) -> float:
         """Squared error in steps plus lambda times code length."""

@@ -29,7 +29,7 @@ from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.networks import cosine_coding
 from rinr.networks.cosine_coding import MAX_WEIGHTS, OVERLAPS, TILES, CosineNetwork, Layout
 from rinr.networks.cosine_colour import colour_axes, fitted_turns
-from rinr.networks.cosine_fitting import distinct, fit_plane
+from rinr.networks.cosine_fitting import analysed, distinct, fit_plane, round_once
 from rinr.networks.cosine_time_rendering import CosineTimeStack, arrays
 from rinr.networks.family import Arrays, OnWork
 from rinr.networks.settings import CosineSettings, CosineTimeSettings
@@ -79,6 +79,85 @@ class CosineTimeNetwork:
         return down, across, rows, columns, self.planes[0].layout.overlap, padded
 
 
+class CanvasFit:
+    """The frames of a clip, to be fitted with one step or another.
+
+    Args:
+        frames: ``[frames, 3, height, width]``, 0 to 1, each on all of the canvas, in the order of time.
+        settings: of the fits. The tile size is chosen by the first one.
+
+    Raises:
+        FloatingPointError: values that are not finite.
+        ValueError: no frames, or more than ``MAX_FRAMES``.
+    """
+
+    def __init__(self, frames: Tensor, settings: CosineTimeSettings) -> None:
+        if not 0 < len(frames) <= MAX_FRAMES:
+            raise ValueError(f"{len(frames)} frames in one network, expected 1 to {MAX_FRAMES}")
+        if not bool(torch.isfinite(frames).all()):
+            raise FloatingPointError("frames to fit hold values that are not finite: no network has them")
+        self.frames, self.settings, self.tile = frames, settings, 0
+        mean = frames.mean(dim=0) * 255
+        red, green, blue = (int(level) for level in mean.mean(dim=(1, 2)).round().clamp(0, 255))
+        self.offset = red, green, blue
+        apart = mean - mean.mean(dim=(1, 2), keepdim=True)
+        self.axes = fitted_turns(apart.permute(1, 2, 0)) if settings.axes else None
+        self._waves = temporal(len(frames), str(frames.device))
+        self._axes = colour_axes(self.axes).to(frames)
+        self._weights: dict[int, list[Tensor]] = {}
+
+    def network(self, step: float, sweeps: int) -> CosineTimeNetwork:
+        """Fit all planes with one step.
+
+        Args:
+            step: of quantization, in 255ths of full scale.
+            sweeps: of rounding; one is quick, and comes near what more come to.
+        """
+        own = self.settings
+        plain = CosineSettings(step, (), own.overlap, own.waves, own.trade, sweeps)
+        self.tile = self.tile or self._best_tile(plain)
+        layout, (height, width) = self._layout(plain, self.tile), self.frames.shape[2:]
+        planes = []
+        for frequency in range(len(self.frames)):
+            if sweeps > 1:
+                _, coarse, fine = fit_plane(self._target(frequency, plain), layout, plain)
+            else:
+                coarse, fine = round_once(self._analysed(frequency, layout, plain), (width, height), layout, plain)
+            planes.append(CosineNetwork((width, height), layout, (0, 0, 0), coarse, fine))
+        while len(planes) > 1 and not (planes[-1].coarse.any() or planes[-1].fine.any()):
+            planes.pop()
+        return CosineTimeNetwork(len(self.frames), self.offset, tuple(planes))
+
+    def _analysed(self, frequency: int, layout: Layout, plain: CosineSettings) -> list[Tensor]:
+        """A plane's weights in steps, which are worked out once and scaled."""
+        if frequency not in self._weights:
+            target = self._target(frequency, replace(plain, step=1.0))
+            self._weights[frequency] = analysed(target, layout, plain)
+        return [weights / layout.step_size for weights in self._weights[frequency]]
+
+    def _best_tile(self, plain: CosineSettings) -> int:
+        height, width = self.frames.shape[2:]
+        sides = distinct(self.settings.tiles, (width, height))
+        if len(sides) == 1:
+            return sides[0]
+        targets = [self._target(frequency, plain) for frequency in _TRIED if frequency < len(self.frames)]
+        few = replace(plain, sweeps=2)
+        costs = [
+            sum(fit_plane(target, self._layout(plain, tile), few, cost=True)[0] for target in targets) for tile in sides
+        ]
+        return sides[int(np.argmin(costs))]
+
+    def _layout(self, plain: CosineSettings, tile: int) -> Layout:
+        return Layout(plain.step_code, TILES.index(tile), OVERLAPS.index(plain.overlap), self.axes, offset=False)
+
+    def _target(self, frequency: int, plain: CosineSettings) -> Tensor:
+        """A plane in steps, by colour axis, ``[3, height, width]``."""
+        wave = self._waves[frequency]
+        offset = torch.tensor(self.offset, device=wave.device, dtype=wave.dtype)
+        plane = torch.tensordot(wave, self.frames, dims=1) * 255 - wave.sum() * offset[:, None, None]
+        return torch.tensordot(self._axes, plane, dims=1) / 2 ** (plain.step_code / 16)
+
+
 class CosineTimeFamily:
     """The family ``cosine-time``: see :class:`rinr.networks.family.Family`."""
 
@@ -106,53 +185,8 @@ class CosineTimeFamily:
         return networks
 
     def fit_canvas(self, frames: Tensor, settings: CosineTimeSettings) -> CosineTimeNetwork:
-        """Fit the frames of a clip.
-
-        Args:
-            frames: ``[frames, 3, height, width]``, 0 to 1, each on all of the canvas, in the order of time.
-            settings: how; the first of its steps.
-
-        Raises:
-            FloatingPointError: values that are not finite.
-            ValueError: no frames, or more than ``MAX_FRAMES``.
-        """
-        count, _, height, width = frames.shape
-        if not 0 < count <= MAX_FRAMES:
-            raise ValueError(f"{count} frames in one network, expected 1 to {MAX_FRAMES}")
-        if not bool(torch.isfinite(frames).all()):
-            raise FloatingPointError("frames to fit hold values that are not finite: no network has them")
-        mean = frames.mean(dim=0) * 255
-        red, green, blue = (int(level) for level in mean.mean(dim=(1, 2)).round().clamp(0, 255))
-        axes = fitted_turns((mean - mean.mean(dim=(1, 2), keepdim=True)).permute(1, 2, 0)) if settings.axes else None
-        offset = torch.tensor([red, green, blue], device=frames.device, dtype=torch.float32)
-        turned = colour_axes(axes).to(frames)
-        plain = CosineSettings(settings.steps[0], (), settings.overlap, settings.waves, settings.trade, settings.sweeps)
-        step = 2 ** (plain.step_code / 16)
-
-        def target(frequency: int) -> Tensor:
-            over_time = temporal(count, str(frames.device))[frequency]
-            plane = torch.tensordot(over_time, frames, dims=1) * 255 - over_time.sum() * offset[:, None, None]
-            return torch.tensordot(turned, plane, dims=1) / step
-
-        def layout(tile: int) -> Layout:
-            return Layout(plain.step_code, TILES.index(tile), OVERLAPS.index(settings.overlap), axes, offset=False)
-
-        tried = [target(frequency) for frequency in _TRIED if frequency < count]
-        sides = distinct(settings.tiles, (width, height))
-        costs = [
-            sum(fit_plane(each, layout(tile), replace(plain, sweeps=2), cost=True)[0] for each in tried)
-            if len(sides) > 1
-            else 0.0
-            for tile in sides
-        ]
-        chosen = layout(sides[int(np.argmin(costs))])
-        planes = []
-        for frequency in range(count):
-            _, coarse, fine = fit_plane(target(frequency), chosen, plain)
-            planes.append(CosineNetwork((width, height), chosen, (0, 0, 0), coarse, fine))
-        while len(planes) > 1 and not (planes[-1].coarse.any() or planes[-1].fine.any()):
-            planes.pop()
-        return CosineTimeNetwork(count, (red, green, blue), tuple(planes))
+        """Fit the frames of a clip with the first of the settings' steps; see :class:`CanvasFit`."""
+        return CanvasFit(frames, settings).network(settings.steps[0], settings.sweeps)
 
     def write(self, networks: Sequence[CosineTimeNetwork]) -> bytes:
         """Entropy code a network. The inverse of :meth:`read`.

@@ -38,7 +38,7 @@ def read_picture(data: bytes, parts: Sequence[bytes] = ()) -> np.ndarray:
     frame = picture() if picture else np.zeros((height, width, 3))
     if place:
         (part,) = [part for part in parts if hashlib.sha256(part).digest()[:8] == place[0]]
-        frame = frame + read_shared(part, (width, height), *place[2:])
+        frame = frame + read_shared(part, (width, height), *place[1:])
     total, count = np.zeros_like(frame), np.zeros((height, width, 1))
     for (x, y, w, h), picture in zip(boxes, read_networks(objects, [box[2:] for box in boxes]), strict=True):
         if picture:
@@ -85,7 +85,7 @@ def read_place(read: Bytes) -> Place:
     return part, time, (across, down), (right, lower)
 
 
-def read_shared(data: bytes, frame: Size, zoom: Size, shift: Size) -> np.ndarray:
+def read_shared(data: bytes, frame: Size, time: int, zoom: Size, shift: Size) -> np.ndarray:
     """What a shared part says at the centres of a frame's pixels, ``[height, width, 3]``."""
     assert zlib.crc32(data[:-4]) == int.from_bytes(data[-4:], "little")
     read = Bytes(data[:-4])
@@ -97,7 +97,7 @@ def read_shared(data: bytes, frame: Size, zoom: Size, shift: Size) -> np.ndarray
         (whole / 2 + s / 8 + (1 + z / 8192) * (np.arange(own) + 0.5 - own / 2)).clip(0, whole)
         for own, whole, z, s in zip(frame, canvas, zoom, shift, strict=True)
     )
-    return picture(x, y)
+    return picture(x, y, time)
 
 
 def read_second(read: Bytes) -> Fields:
@@ -152,7 +152,7 @@ def varint(value: int) -> bytes:
 def read_networks(data: bytes, sizes: Sequence[Size]) -> list[Picture | None]:
     families: dict[int, Callable[[bytes, list[Size]], Sequence[Picture | None]]]
     families = {0: lambda body, some: [None] * len(some), 1: read_siren_1, 2: read_siren, 3: read_cosine}
-    families |= {4: read_files, 5: read_files, 6: read_files}
+    families |= {4: read_files, 5: read_files, 6: read_files, 8: read_cosine_time}
     read, left, pictures = Bytes(data), list(range(len(sizes))), [None] * len(sizes)  # type: ignore[var-annotated]
     while left:
         code = read.u8()
@@ -226,11 +226,30 @@ def read_cosine(body: bytes, sizes: list[Size]) -> list[Picture]:
     fine = read_weights(coder, shapes, [down * across for down, across in tilings], tiled, (1, waves), rates)
     axes = colour_axes(turns) * 2 ** (step / 16) / 255
     return [
-        lambda x=None, y=None, n=n: draw_cosine(  # type: ignore[misc]
+        lambda x=None, y=None, time=0, n=n: draw_cosine(  # type: ignore[misc]
             sizes[n], tilings[n], coarse[n], fine[n], overlap, axes, offsets[n], x, y
         )
         for n in range(len(sizes))
     ]
+
+
+def read_cosine_time(body: bytes, sizes: list[Size]) -> list[Picture]:
+    read = Bytes(body)
+    frames, count, offset = read.u8(), read.u8(), np.array(list(read.take(3))) / 255
+    planes: list[Picture] = []
+    for size, more in zip((1, 2, 5, 12, 44), (1, 3, 8, 20, 64), strict=True):
+        if len(planes) < count:
+            band = read.rest() if more >= count else read.take(read.varint())
+            planes += read_cosine(band, sizes * min(size, count - len(planes)))
+
+    def draw(x: Any = None, y: Any = None, time: int = 0) -> np.ndarray:
+        total = offset
+        for k, plane in enumerate(planes):
+            scale = math.sqrt((2 if k else 1) / frames)
+            total = total + scale * math.cos(math.pi * k * (min(time, frames - 1) + 0.5) / frames) * plane(x, y)
+        return total
+
+    return [draw]
 
 
 def read_weights(

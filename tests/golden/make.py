@@ -25,8 +25,9 @@ from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
 from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.decoder import decode
 from rinr.networks.cosine import COSINE
+from rinr.networks.cosine_time import COSINE_TIME
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import CosineSettings, Schedule, SirenSettings
+from rinr.networks.settings import CosineSettings, CosineTimeSettings, Schedule, SirenSettings
 from rinr.networks.siren import SIREN
 from rinr.networks.siren_coding import EMPTY, Shape, SirenNetwork
 from rinr.weights import parts_of
@@ -141,6 +142,23 @@ def clip() -> EncodedFrame:
     return replace(frame, boxes=(box,), objects=write_networks([cosine(left, OBJECT)]))
 
 
+def film() -> bytes:
+    """The shared part of a clip whose canvas changes over time: a picture that comes nearer and darkens."""
+    frames = [
+        photograph("coffee", (60 + 6 * n, 0, 580 - 6 * n, 360 - 3 * n), (110, 80)) / 255 * (1 - 0.03 * n)
+        for n in range(9)
+    ]
+    laid = torch.tensor(np.stack(frames), dtype=torch.float32).permute(0, 3, 1, 2)
+    network = COSINE_TIME.fit_canvas(laid, CosineTimeSettings((160,), (24, 32), 0.12, 12, 0.1, 3))
+    return pack_part(SharedPart(110, 80, write_networks([Member(COSINE_TIME, network)])))
+
+
+def filmed() -> EncodedFrame:
+    """A frame of that clip, the seventh of nine, moved and zoomed."""
+    place = ClipPlace(part_name(film()), 6, (-40, 25), (20, -30))
+    return EncodedFrame(96, 72, write_networks([None]), clip=place)
+
+
 def _jpeg(pixels: np.ndarray, quality: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="JPEG", quality=quality, optimize=True)
@@ -155,19 +173,21 @@ GOLDEN = {
     "version2-siren": sirens,
     "version2-jpeg": jpegs,
     "clip-1/frame": clip,
+    "clip-2/frame": filmed,
 }
 
 
 def main(names: list[str]) -> None:
     """Write some of them, or all."""
     torch.set_num_threads(1)
-    (HERE / "clip-1").mkdir(exist_ok=True)
-    (HERE / "clip-1" / "part.rinrp").write_bytes(shared())
+    for folder, part in (("clip-1", shared()), ("clip-2", film())):
+        (HERE / folder).mkdir(exist_ok=True)
+        (HERE / folder / "part.rinrp").write_bytes(part)
     for name in names or GOLDEN:
         frame = GOLDEN[name]()
         payload = pack_frame(frame)
         (HERE / f"{name}.rinr").write_bytes(payload)
-        Image.fromarray(decode(frame, parts=parts_of([shared()]))).save(HERE / f"{name}.png", optimize=True)
+        Image.fromarray(decode(frame, parts=parts_of([shared(), film()]))).save(HERE / f"{name}.png", optimize=True)
         print(f"{name}: {len(payload)} bytes, {frame.width}x{frame.height} pixels, {len(frame.boxes)} boxes")
 
 

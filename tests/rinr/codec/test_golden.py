@@ -17,8 +17,9 @@ from rinr.weights import parts_of
 from tests import independent_reader
 
 FOLDER = Path(__file__).parents[2] / "golden"
-GOLDEN = [*sorted(FOLDER.glob("*.rinr")), FOLDER / "clip-1" / "frame.rinr"]
-PARTS = [(FOLDER / "clip-1" / "part.rinrp").read_bytes()]
+CLIPS = [FOLDER / "clip-1", FOLDER / "clip-2"]
+GOLDEN = [*sorted(FOLDER.glob("*.rinr")), *(folder / "frame.rinr" for folder in CLIPS)]
+PARTS = [(folder / "part.rinrp").read_bytes() for folder in CLIPS]
 FORMAT = Path(__file__).parents[3] / "docs" / "format.md"
 
 
@@ -56,11 +57,12 @@ def test_a_golden_payload_has_one_spelling(path):
 
 
 def test_what_golden_payloads_are_there_for():
-    frames = {path.stem: unpack_frame(path.read_bytes()) for path in GOLDEN}
+    frames = {path.stem: unpack_frame(path.read_bytes()) for path in GOLDEN if path.stem != "frame"}
+    clips = [unpack_frame((folder / "frame.rinr").read_bytes()).clip for folder in CLIPS]
     assert len(frames["version2-objects"].boxes) == 5
     assert frames["version2-pasted"].pasted
-    assert all(frames["frame"].clip.zoom)
-    assert all(frames["frame"].clip.shift)
+    assert all(all(clip.zoom) and all(clip.shift) for clip in clips)
+    assert clips[1].time
     assert all(len(path.read_bytes()) < 4_096 for path in GOLDEN)
 
 
@@ -73,13 +75,13 @@ def test_the_bytes_that_the_document_takes_apart_are_those_of_the_golden_payload
 
 
 def test_damage_of_a_shared_part_is_noticed():
-    (data,) = PARTS
-    assert pack_part(unpack_part(data)) == data
-    for position in range(0, len(data), 7):
-        damaged = bytearray(data)
-        damaged[position] ^= 1 << position % 8
-        with pytest.raises(PayloadError):
-            unpack_part(bytes(damaged))
+    for data in PARTS:
+        assert pack_part(unpack_part(data)) == data
+        for position in range(0, len(data), 7):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << position % 8
+            with pytest.raises(PayloadError):
+                unpack_part(bytes(damaged))
 
 
 def test_damage_is_noticed():

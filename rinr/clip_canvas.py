@@ -80,16 +80,17 @@ def mosaic(
     """The mean of frames on a canvas, holes filled smoothly, so that they cost few bits.
 
     Args:
-        frames: ``[3, height, width]`` each.
+        frames: ``[channels, height, width]`` each.
         motions: of each on the canvas.
         size: ``(width, height)`` of the canvas.
         counts: ``[height, width]``, how much each pixel of a frame counts, from 0 to 1; ``None``: all alike.
 
     Returns:
-        ``[3, height, width]``, and ``[height, width]``: how many frames stand there, by their counts.
+        ``[channels, height, width]``, and ``[height, width]``: how many frames stand there, by their counts.
     """
     width, height = size
-    total = torch.zeros(4, height, width, device=frames[0].device)
+    channels = len(frames[0])
+    total = torch.zeros(channels + 1, height, width, device=frames[0].device)
     for frame, motion, count in zip(frames, motions, counts, strict=True):
         weight = torch.ones_like(frame[:1]) if count is None else count.to(frame)[None]
         stacked = torch.cat([frame * weight, weight])[None]
@@ -101,13 +102,13 @@ def mosaic(
             continue
         values, inside = sampled(stacked, _seen_from(motion.inverse(), own, size, columns, rows), shape)
         total[:, rows, columns] += values[0] * inside
-    weight = total[3]
-    return filled(total[:3], weight), weight
+    weight = total[channels]
+    return filled(total[:channels], weight), weight
 
 
 def filled(total: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums ``[3, height, width]`` over their weights ``[height, width]``; where these are zero the mean of
-    what is around, found at lower and lower resolutions (Gortler et al., 1996: push and pull)."""
+    """Weighted sums ``[channels, height, width]`` over their weights ``[height, width]``; where these are zero
+    the mean of what is around, found at lower and lower resolutions (Gortler et al., 1996: push and pull)."""
     levels = [(total[None], weight[None, None])]
     while not bool((levels[-1][1] > _HARDLY).all()) and max(levels[-1][1].shape[2:]) > 1:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))

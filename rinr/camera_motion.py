@@ -8,7 +8,7 @@ There is no turning: a picture that is not turned is rendered with one product a
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ _LEVELS = (16, 8, 4, 2)
 _FEWEST_PIXELS, _MOST_PIXELS = 8, 200
 """Of a side at a level. Finer pictures take most of the time and make the motion no better: what is found at a quarter
 of 640 pixels is as good as what is found at half of them."""
+_COMPARED = 8  # the level, or that nearest to it, at which likeness is measured
 _STEPS = 20
 _ENOUGH = 2e-3  # of a level's pixel: steps below it end a level
 _SEEN = 0.25  # of a frame that must lie in the reference
@@ -65,36 +66,47 @@ class Registered:
 
     Attributes:
         motion: of the frame in the reference; none at all where none that was found is better.
-        likeness: correlation of the brightness of both where they meet, at the coarsest level but one, -1 to 1.
+        likeness: correlation of the brightness of both where they meet, coarsely, -1 to 1.
     """
 
     motion: Motion
     likeness: float
 
 
+@dataclass(frozen=True)
 class Brightness:
     """A picture's brightness at several levels.
 
-    Args:
-        picture: ``[3, height, width]``, 0 to 1.
-        counts: ``[height, width]``, where its pixels count, such as outside of what moves by itself; all without it.
-        levels: pixels of a side that are one, from coarse to fine; those that suit the picture's size without them.
-
     Attributes:
         size: ``(width, height)`` of the picture, in pixels.
-        levels: pictures ``[1, 1, rows, columns]``, and where they count; by level.
+        levels: pictures ``[1, 1, rows, columns]``, 0 to 1, and how much their pixels count; by level: pixels of a side
+            that are one.
     """
 
-    def __init__(self, picture: Tensor, counts: Tensor | None = None, levels: Iterable[int] = ()) -> None:
+    size: tuple[int, int]
+    levels: Mapping[int, tuple[Tensor, Tensor]]
+
+    @staticmethod
+    def of(picture: Tensor, counts: Tensor | None = None, levels: Iterable[int] = ()) -> "Brightness":
+        """Of a picture.
+
+        Args:
+            picture: ``[3, height, width]``, 0 to 1.
+            counts: ``[height, width]``, where its pixels count, such as outside of what moves by itself; all without.
+            levels: those that suit the picture's size without them.
+        """
         luma = (picture * picture.new_tensor(_LUMA)[:, None, None]).sum(dim=0)[None, None]
         whole = torch.ones_like(luma) if counts is None else counts.to(luma)[None, None]
-        height, width = luma.shape[2:]
-        self.size = width, height
-        self.levels: dict[int, tuple[Tensor, Tensor]] = {}
-        for level in levels or _suitable(self.size):
-            shape = max(round(height / level), 1), max(round(width / level), 1)
-            small = [resized(each, shape) for each in (luma, whole)]
-            self.levels[level] = small[0], small[1]
+        size = luma.shape[3], luma.shape[2]
+        shapes = {level: rows_and_columns(size, level) for level in levels or _suitable(size)}
+        return Brightness(
+            size, {level: (resized(luma, shape), resized(whole, shape)) for level, shape in shapes.items()}
+        )
+
+    @property
+    def finest(self) -> int:
+        """The finest level."""
+        return min(self.levels)
 
 
 def register(frame: Brightness, reference: Brightness, start: Motion = STILL, *, finest: bool = False) -> Registered:
@@ -107,11 +119,12 @@ def register(frame: Brightness, reference: Brightness, start: Motion = STILL, *,
         finest: look at the finest level alone, where ``start`` is close.
     """
     motion: Motion | None = start
-    for level in sorted(frame.levels, reverse=True)[-1 if finest else 0 :]:
+    levels = [frame.finest] if finest else sorted(frame.levels, reverse=True)
+    for level in levels:
         if motion:
             motion = _settled(frame, reference, level, motion)
     kinds = [start] if motion is None or motion == start else [motion, start]
-    coarse = min(frame.levels, key=lambda level: (abs(level - 8), level))
+    coarse = min(levels, key=lambda level: (abs(level - _COMPARED), level))
     measured = [(*_compared(frame, reference, coarse, each), each) for each in kinds]
     error, likeness, best = min(measured, key=lambda each: each[0])
     return Registered(best, likeness if math.isfinite(error) else 0.0)
@@ -144,6 +157,11 @@ def resized(picture: Tensor, shape: tuple[int, int]) -> Tensor:
     """``[1, channels, rows, columns]`` at another resolution. The mean of whole pixels would not do: where they do not
     come out even it enlarges, by a hundredth of a small picture."""
     return functional.interpolate(picture, shape, mode="bilinear", antialias=True, align_corners=False)
+
+
+def rows_and_columns(size: tuple[int, int], level: int) -> tuple[int, int]:
+    """Of a picture of ``(width, height)`` at a level."""
+    return max(round(size[1] / level), 1), max(round(size[0] / level), 1)
 
 
 def places(count: int, device: torch.device) -> Tensor:

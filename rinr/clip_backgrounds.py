@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from rinr.camera_motion import Brightness, Motion, register
+from rinr.camera_motion import Brightness, Motion, register, rows_and_columns
 from rinr.clip_canvas import Canvas, canvas_of, mosaic, on_canvas
 from rinr.clips import brightness, outside, unit
 from rinr.codec.clip import NAME_BYTES, ClipPlace, SharedPart, pack_part, part_name
@@ -142,11 +142,31 @@ def settled(frames: Sequence[Frame], motions: Sequence[Motion], device: str) -> 
         canvas = canvas_of(found, size)
         if canvas is None:
             break
-        whole = Brightness(mosaic_of(frames, canvas, device), levels=known[0].levels)
+        whole = _brightness_of_all(known, canvas)
         found = [
             register(own, whole, motion, finest=True).motion for own, motion in zip(known, canvas.motions, strict=True)
         ]
     return found
+
+
+def _brightness_of_all(frames: Sequence[Brightness], canvas: Canvas) -> Brightness:
+    """The mosaic of frames at their finest level: what :func:`rinr.camera_motion.register` looks at."""
+    level = frames[0].finest
+    small = [frame.levels[level] for frame in frames]
+    own, whole = frames[0].size, canvas.size
+    rows, columns = small[0][0].shape[2:]
+    shape = rows_and_columns(whole, level)
+    (across, wide), (down, high) = (own[0] / columns, whole[0] / shape[1]), (own[1] / rows, whole[1] / shape[0])
+    motions = [
+        Motion(
+            (motion.scale[0] * across / wide, motion.scale[1] * down / high),
+            (motion.shift[0] / wide, motion.shift[1] / high),
+        )
+        for motion in canvas.motions
+    ]
+    counts = [count[0, 0].clamp(min=_BENEATH_BOXES) for _, count in small]
+    picture, weight = mosaic([luma[0] for luma, _ in small], motions, (shape[1], shape[0]), counts)
+    return Brightness(whole, {level: (picture[None], (weight > 0).to(picture)[None, None])})
 
 
 def mosaic_of(frames: Sequence[Frame], canvas: Canvas, device: str) -> Tensor:
@@ -157,7 +177,14 @@ def mosaic_of(frames: Sequence[Frame], canvas: Canvas, device: str) -> Tensor:
 
 
 def fit_difference(
-    frame: Frame, place: ClipPlace, base: Base, settings: ClipSettings, device: str, tiles: tuple[int, ...] = ()
+    frame: Frame,
+    place: ClipPlace,
+    base: Base,
+    settings: ClipSettings,
+    device: str,
+    *,
+    wanted: Tensor | None = None,
+    tiles: tuple[int, ...] = (),
 ) -> Member | None:
     """Fit what a frame adds to what its clip shares; ``None``: nothing is worth its bytes.
 
@@ -167,12 +194,15 @@ def fit_difference(
         base: what the clip shares.
         settings: of the difference.
         device: where to fit.
+        wanted: ``[height, width]`` bool, where a difference is wanted; what objects' networks cover is theirs alone.
+            ``None``: everywhere.
         tiles: sides of tiles to try in place of the settings'.
     """
     if settings.background is None:
         return None
     own = replace(settings.background, tiles=tiles) if tiles else settings.background
     left = unit(frame, device) - rendered(frame.size, None, device, place, base.by_name)
+    left = left if wanted is None else left * wanted
     family = family_named(own.family)
     (network,) = family.fit([left.permute(1, 2, 0)], own)
     return Member(family, network) if network.coarse.any() or network.fine.any() else None

@@ -80,21 +80,22 @@ def mosaic(
     """The mean of frames on a canvas, holes filled smoothly, so that they cost few bits.
 
     Args:
-        frames: ``[3, height, width]`` each.
+        frames: ``[channels, height, width]`` each.
         motions: of each on the canvas.
         size: ``(width, height)`` of the canvas.
         counts: ``[height, width]``, how much each pixel of a frame counts, from 0 to 1; ``None``: all alike.
 
     Returns:
-        ``[3, height, width]``, and ``[height, width]``: how many frames stand there, by their counts.
+        ``[channels, height, width]``, and ``[height, width]``: how many frames stand there, by their counts.
     """
     width, height = size
-    total = torch.zeros(4, height, width, device=frames[0].device)
+    channels = len(frames[0])
+    total = torch.zeros(channels + 1, height, width, device=frames[0].device)
     for frame, motion, count in zip(frames, motions, counts, strict=True):
         rows, columns, weighted = _laid(frame, motion, size, count)
         total[:, rows, columns] += weighted
-    weight = total[3]
-    return filled(total[:3], weight), weight
+    weight = total[channels]
+    return filled(total[:channels], weight), weight
 
 
 def on_canvas(
@@ -106,34 +107,34 @@ def on_canvas(
         frames: as for :func:`mosaic`, and so are the others.
 
     Returns:
-        ``[frames, 3, height, width]``.
+        ``[frames, channels, height, width]``.
     """
     ground, _ = mosaic(frames, motions, size, counts)
     laid = ground.repeat(len(frames), 1, 1, 1)
     for whole, frame, motion, count in zip(laid, frames, motions, counts, strict=True):
         rows, columns, weighted = _laid(frame, motion, size, count)
-        whole[:, rows, columns] = weighted[:3] + (1 - weighted[3]) * whole[:, rows, columns]
+        whole[:, rows, columns] = weighted[:-1] + (1 - weighted[-1]) * whole[:, rows, columns]
     return laid
 
 
 def _laid(frame: Tensor, motion: Motion, size: Size, count: Tensor | None) -> tuple[slice, slice, Tensor]:
     """The rows and columns of a canvas that a frame may reach, its colours there times their weights, and these:
-    ``[4, rows, columns]``."""
+    ``[channels + 1, rows, columns]``."""
     weight = torch.ones_like(frame[:1]) if count is None else count.to(frame)[None]
     own = frame.shape[2], frame.shape[1]
     left, top, right, bottom = motion.reach(own)
     columns, rows = _within(left, right, size[0]), _within(top, bottom, size[1])
     shape = rows.stop - rows.start, columns.stop - columns.start
     if min(shape) <= 0:
-        return slice(0), slice(0), frame.new_zeros(4, 0, 0)
+        return slice(0), slice(0), frame.new_zeros(len(frame) + 1, 0, 0)
     stacked = torch.cat([frame * weight, weight])[None]
     values, inside = sampled(stacked, _seen_from(motion.inverse(), own, size, columns, rows), shape)
     return rows, columns, values[0] * inside
 
 
 def filled(total: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums ``[3, height, width]`` over their weights ``[height, width]``; where these are zero the mean of
-    what is around, found at lower and lower resolutions (Gortler et al., 1996: push and pull)."""
+    """Weighted sums ``[channels, height, width]`` over their weights ``[height, width]``; where these are zero
+    the mean of what is around, found at lower and lower resolutions (Gortler et al., 1996: push and pull)."""
     levels = [(total[None], weight[None, None])]
     while not bool((levels[-1][1] > _HARDLY).all()) and max(levels[-1][1].shape[2:]) > 1:
         levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))

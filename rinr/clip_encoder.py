@@ -18,15 +18,17 @@ from torch import Tensor
 
 from rinr.clip_backgrounds import Base, fit_base, fit_difference, rendered
 from rinr.clip_extending import extended
+from rinr.clip_objects import narrowed, picked_tiles
 from rinr.clips import Run, find_runs, outside, unit
 from rinr.codec.clip import pack_place, part_id
-from rinr.codec.encoded import EncodedClip
-from rinr.encoder import Progress, encode_on, fit_backgrounds
+from rinr.codec.encoded import EncodedClip, EncodedImage
+from rinr.encoder import Progress, boxes_with_networks, encode_on, fit_backgrounds
 from rinr.frames import Frame
+from rinr.metrics import object_mask
 from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
-from rinr.presets import Preset
+from rinr.presets import Preset, encoding_id
 
 _FRAMES_A_PROBE = 10
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
@@ -149,6 +151,13 @@ class _Frames:
 
         return fit_base(self.frames[run.start : run.stop], run.motions, settings, self.device, enough)
 
+    def uncovered(self, index: int) -> Tensor | None:
+        """Where no object has a network, ``[height, width]`` bool; ``None``: everywhere."""
+        frame = self.frames[index]
+        numbers = boxes_with_networks(frame.boxes, frame.size) if self.preset.objects else []
+        boxes = [box for number in numbers if self.preset.object_network((box := frame.boxes[number]).area)]
+        return torch.from_numpy(~object_mask(frame.size, boxes)).to(self.device) if boxes else None
+
     @property
     def worth_of_error(self) -> float:
         """Bytes that one squared error is worth, as fits of backgrounds alone trade them; zero: bytes alone decide."""
@@ -190,10 +199,10 @@ class _Trial:
         self.tiles: tuple[int, ...] = ()
         self.share = len(base.payload) / len(run) if new else 0.0
         # A few frames decide.
-        probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
-        together = [self._cost(place) for place in probes]
+        self.probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
+        together = [self._cost(place) for place in self.probes]
         self.tiles = _mostly_picked(self.differences.values())
-        alone = [own.cost(run.start + place) for place in probes]
+        alone = [own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.no_worse = sum(each.error for each in together) <= sum(each.error for each in alone)
         self.lagrangian, self.lagrangian_alone = (
@@ -216,7 +225,8 @@ class _Trial:
                 self.base,
                 self.settings,
                 self.own.device,
-                self.tiles,
+                wanted=self.own.uncovered(self.run.start + place),
+                tiles=self.tiles,
             )
         return self.differences[place]
 
@@ -229,22 +239,43 @@ class _Trial:
 
     def encoded(self, started: float, count: Callable[[int], None]) -> EncodedClip:
         """All frames, and what they share where it is new."""
-        run, base = self.run, self.base
-        images = encode_on(
-            self.own.frames[run.start : run.stop],
-            [self._difference(place) for place in range(len(run))],
-            self.own.preset,
+        preset, run = self.own.preset, self.run
+        first = self._images(self.probes, preset, started)
+        others = [place for place in range(len(run)) if place not in self.probes]
+        alike = replace(preset, objects=narrowed(preset.objects, picked_tiles(image.frame for image in first)))
+        rest = self._images(others, alike, started) if others else []
+        images = [image for _, image in sorted(zip([*self.probes, *others], [*first, *rest], strict=True), key=_place)]
+        seconds = (time.perf_counter() - started) / len(run)
+        count(len(run))
+        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
+        images = [
+            replace(
+                image,
+                encoding_id=encoding_id(preset),
+                fit_seconds=seconds,
+                part_id=part_id(self.base.payload),
+                bytes_shared=self.share,
+                clip=f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone",
+            )
+            for image in images
+        ]
+        return EncodedClip(tuple(images), self.base.payload if self.new else None)
+
+    def _images(self, places: Sequence[int], preset: Preset, started: float) -> list[EncodedImage]:
+        """Frames of the run with these numbers."""
+        return encode_on(
+            [self.own.frames[self.run.start + place] for place in places],
+            [self._difference(place) for place in places],
+            preset,
             device=self.own.device,
             started=started,
-            places=base.places,
-            shared=base.by_name,
+            places=[self.base.places[place] for place in places],
+            shared=self.base.by_name,
         )
-        count(len(run))
-        name = part_id(base.payload)
-        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
-        reason = f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone"
-        images = [replace(image, part_id=name, bytes_shared=self.share, clip=reason) for image in images]
-        return EncodedClip(tuple(images), base.payload if self.new else None)
+
+
+def _place(numbered: tuple[int, EncodedImage]) -> int:
+    return numbered[0]
 
 
 def _mostly_picked(members: Iterable[Member | None]) -> tuple[int, ...]:

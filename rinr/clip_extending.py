@@ -41,7 +41,7 @@ def extended(frames: Sequence[Frame], motions: Sequence[Motion], payload: bytes,
     if shared.member is None or isinstance(shared.member.family, OfClips):
         return None
     alike = brightness(frames[0], device)
-    canvas = Brightness(canvas_picture(shared, device), levels=alike.levels)
+    canvas = Brightness.of(canvas_picture(shared, device), levels=alike.levels)
     name, time, places = part_name(payload), last_time(shared), []
     first: Motion | None = None
     for frame, motion in zip(frames, motions, strict=True):

@@ -105,7 +105,7 @@ def outside(frame: Frame, device: str) -> Tensor | None:
 
 def brightness(frame: Frame, device: str) -> Brightness:
     """Of a frame, what moves by itself left out as far as boxes say."""
-    return Brightness(unit(frame, device), outside(frame, device))
+    return Brightness.of(unit(frame, device), outside(frame, device))
 
 
 def _same(one: Frame, other: Frame) -> bool:

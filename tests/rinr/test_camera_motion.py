@@ -9,7 +9,7 @@ SIZE = (96, 72)
 
 
 def brightness(pixels, counts=None):
-    return Brightness(torch.from_numpy(pixels).float().permute(2, 0, 1) / 255, counts)
+    return Brightness.of(torch.from_numpy(pixels).float().permute(2, 0, 1) / 255, counts)
 
 
 @pytest.mark.parametrize(

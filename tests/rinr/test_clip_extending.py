@@ -37,7 +37,7 @@ def frames():
 @pytest.fixture(scope="module")
 def part(frames):
     """Its canvas is sharp: that of the preset is not, on pictures this small."""
-    sharp = replace(CLIP.clip, base=replace(CLIP.clip.base, step=12), most_frames=8)
+    sharp = replace(CLIP.clip, base=replace(CLIP.clip.base, steps=(40,)), most_frames=8)
     (run,) = find_runs(frames[:8], [None] * 8, sharp)
     return fit_base(frames[:8], run.motions, sharp, "cpu")
 

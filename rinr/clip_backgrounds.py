@@ -102,17 +102,12 @@ def fit_base(
 
 
 def largest_enough(steps: Sequence[float], enough: Callable[[float], bool]) -> float:
-    """The largest of rising steps that is enough, or the smallest; looked for from the middle on."""
-    place = len(steps) // 2
-    if enough(steps[place]):
-        while place + 1 < len(steps) and enough(steps[place + 1]):
-            place += 1
-        return steps[place]
-    while place:
-        place -= 1
-        if enough(steps[place]):
-            break
-    return steps[place]
+    """The largest of rising steps that is enough, or the smallest, found by halving."""
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if enough(steps[middle]) else (low, middle - 1)
+    return steps[low]
 
 
 def _base(member: Member, canvas: Canvas, *, timed: bool) -> Base:

@@ -31,6 +31,8 @@ from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSetti
 from rinr.presets import Preset, encoding_id
 
 _FRAMES_A_PROBE = 10
+_QUICKLY = 1.01
+"""By how much the error of a quick fit may be larger: what further sweeps bring."""
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 
@@ -204,7 +206,7 @@ class _Trial:
         self.tiles = _mostly_picked(self.differences.values())
         alone = [own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
-        self.no_worse = sum(each.error for each in together) <= sum(each.error for each in alone)
+        self.no_worse = sum(each.error for each in together) <= _QUICKLY * sum(each.error for each in alone)
         self.lagrangian, self.lagrangian_alone = (
             sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
         )

@@ -207,11 +207,12 @@ BALANCED = _cosine("balanced", 340, 36, _MANY, _SOME)
 # The same quality in the least time: one tile size, two sweeps, no overlap of objects' tiles.
 INSTANT = _cosine("instant", 340, 36, (64,), (16,), sweeps=2, object_overlap=0.0)
 # Frames of a clip together, their backgrounds no worse than alone, with the largest step that does it.
+_TIME_STEPS = (240, 290, 340, 400, 480, 570, 680, 810, 960, 1_140, 1_350, 1_600)
 CLIP = replace(
     BALANCED,
     name="clip",
     clip=ClipSettings(
-        base=CosineTimeSettings((240, 340, 480, 700, 1_000, 1_400), (48, 64, 80), 0.12, waves=16, trade=0.11, sweeps=3),
+        base=CosineTimeSettings(_TIME_STEPS, (48, 64, 80), overlap=0.12, waves=16, trade=0.11, sweeps=3),
         background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=3),
     ),
 )

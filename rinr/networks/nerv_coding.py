@@ -29,6 +29,8 @@ MAX_WEIGHTS = 1 << 22
 """Weights of one body at most."""
 MAX_ACTIVATIONS = 1 << 24
 """Numbers that one layer puts out at most: with this, what a rendered frame takes in memory is bounded."""
+OUTPUT_COST = 256
+"""Multiplications that cost about as much time as one activation: small wide layers are not cheap."""
 BASE_UNIT = 64
 _MAX_FREQUENCY = 1 << 30
 OUTPUTS = 3
@@ -87,14 +89,14 @@ class NervShape:
         return max(most, OUTPUTS * enlarged**2) * columns * rows
 
     def multiplications(self, size: Size) -> int:
-        """Of one frame."""
+        """Of one frame; each number that a layer puts out counts as ``OUTPUT_COST`` more."""
         columns, rows = self.cells(size)
-        a_cell, enlarged = self.stem * self.channels[0], 1
+        a_cell, enlarged = (self.stem + OUTPUT_COST) * self.channels[0], 1
         for inputs, outputs, stride in zip(self.channels, self.channels[1:], self.strides, strict=False):
-            a_cell += 9 * inputs * outputs * (stride * enlarged) ** 2
             enlarged *= stride
-        a_cell += OUTPUTS * self.channels[-1] * enlarged**2
-        return 2 * self.levels * self.stem + a_cell * columns * rows
+            a_cell += (9 * inputs + OUTPUT_COST) * outputs * enlarged**2
+        a_cell += (self.channels[-1] + OUTPUT_COST) * OUTPUTS * enlarged**2
+        return (2 * self.levels + OUTPUT_COST) * self.stem + a_cell * columns * rows
 
 
 @dataclass(frozen=True)

@@ -168,18 +168,19 @@ def test_pictures_are_clips_of_one():
         assert equal(network, NERV.fit_clip([frame], few))
 
 
-def test_a_fit_is_torch_s_adam_under_that_rate():
+def test_a_fit_is_adam_under_that_rate():
     frames = clip(2)
     settings = replace(SETTINGS, passes=3, batch=2, bits=16)
     flat = nerv_fitting.initialize(SHAPE, SIZE).requires_grad_()
-    optimizer = torch.optim.Adam([flat], betas=(0.5, 0.999))
+    first = second = 0
     code = nerv_layers.positional_code(torch.arange(2), 2, SHAPE)
     for step in range(3):
-        optimizer.param_groups[0]["lr"] = 1e-2 * nerv_fitting.rate_at(step, 3)
-        optimizer.zero_grad()
         given = nerv_layers.evaluate(nerv_layers.unflatten(flat, SHAPE, SIZE), code, SHAPE, SIZE)
-        (given[:, :, : SIZE[1], : SIZE[0]].permute(0, 2, 3, 1) - torch.stack(frames)).square().mean().backward()
-        optimizer.step()
+        error = (given[:, :, : SIZE[1], : SIZE[0]].permute(0, 2, 3, 1) - torch.stack(frames)).square().mean()
+        (slope,) = torch.autograd.grad(error, flat)
+        first, second = 0.5 * first + 0.5 * slope, 0.999 * second + 0.001 * slope**2
+        moved = first / (1 - 0.5 ** (step + 1)) / ((second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
+        flat = (flat - 1e-2 * nerv_fitting.rate_at(step, 3) * moved).detach().requires_grad_()
     network = NERV.fit_clip(frames, settings)
     steps = step_sizes(torch.tensor(network.steps))
     fitted = torch.cat([torch.tensor(t) * step for t, step in zip(network.tensors, steps, strict=True)])
@@ -244,6 +245,7 @@ def test_a_body_costs_what_it_says():
 def test_multiplications_are_those_of_its_layers():
     # 6x4 cells; blocks of 3 and 2; what a convolution of 3x3 costs is 9 times inputs times outputs at each place.
     expected = 10 * 7 + 7 * 4 * 24 + 9 * 4 * 45 * 24 + 9 * 5 * 24 * 24 * 9 + 3 * 6 * 36 * 24
+    expected += 256 * (7 + 4 * 24 + 45 * 24 + 24 * 24 * 9 + 3 * 36 * 24)  # for each number that a layer puts out
     assert SHAPE.multiplications(SIZE) == expected
     assert drawn().multiplications == math.ceil(expected / (32 * 20))
     assert SHAPE.activations(SIZE) == 6 * 36 * 24
@@ -256,6 +258,14 @@ def header(bits=8, frames=4, base=80, levels=5, stem=7, blocks=((3, 5), (2, 6)),
 
 def test_the_header_is_as_written_here():
     assert NERV.write([drawn()]).startswith(header())
+
+
+def test_many_small_regions_cannot_ask_for_more_than_payloads_may():
+    # Of one pixel each, with a grid of 2048x2048: cheap in products, dear in activations.
+    shape = NervShape((1,) * 5, (8, 8, 8, 4), 1, 1)
+    networks = [Member(NERV, drawn(shape, (1, 1), 1, 8, seed)) for seed in range(17)]
+    with pytest.raises(PayloadError, match="multiplications, expected at most"):
+        read_networks(write_networks(networks), [(1, 1)] * 17)
 
 
 @pytest.mark.parametrize(

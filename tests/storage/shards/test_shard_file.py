@@ -110,8 +110,8 @@ def test_a_damaged_shard_is_refused(data: bytes, fault: Fault, message: str):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (to_table(ROWS[:2]), "2 rows, its manifest says 3"),
-        (to_table([*ROWS, row(3)]), "4 rows, its manifest says 3"),
+        (to_table(ROWS[:2]), "2 rows of images, its manifest says 3"),
+        (to_table([*ROWS, row(3)]), "4 rows of images, its manifest says 3"),
         (to_table(ROWS[::-1]), "its rows are not the images that its manifest says"),
         (to_table([*ROWS[:2], replace(ROWS[2], image_id="0" * 64)]), "its rows are not the images"),
         (to_table(ROWS).drop_columns(["payload"]), "not those of a shard"),

@@ -19,7 +19,7 @@ from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.keyring import Keyring
 from storage.shards.manifest import DATA, MANIFEST, MAX_MANIFEST_BYTES, Manifest, open_manifest, shard_place
-from storage.shards.shard_file import read_shard
+from storage.shards.shard_file import MAX_TOLD, read_shard
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _check_parts(name: str, rows: Sequence[ShardRow | ShardPart]) -> None:
         except PayloadError as error:
             needing = [row.image_id for row in frames_among(rows) if row.frame.clip and row.frame.clip.part == called]
             what = f"the shared part {part.part_id}: {error}; {needing_told(needing)}"
-            raise ShardError(Fault.MALFORMED, f"{name}{DATA}: {safe_spelling(what)}") from None
+            raise ShardError(Fault.MALFORMED, f"{name}{DATA}: {safe_spelling(what, MAX_TOLD)}") from None
 
 
 def _numbers(folder: Path) -> Iterator[tuple[int, int, Path]]:

@@ -18,6 +18,9 @@ from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MAX_ROWS, Manifest
 
+MAX_TOLD = 80 * MAX_ROWS
+"""Characters of what is wrong with a shard: all images of the largest one are named, where it is what they share."""
+
 _ROWS_AT_ONCE = 64
 
 
@@ -76,7 +79,7 @@ def read_shard(data: bytes, manifest: Manifest) -> list[ShardRow | ShardPart]:
         parts, rows = parts_in(table), from_table(table)
     except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
         what = str(error) if isinstance(error, PayloadError | _ContentError) else f"no Parquet file of a shard: {error}"
-        raise ShardError(Fault.MALFORMED, f"{name}: {safe_spelling(what)}") from None
+        raise ShardError(Fault.MALFORMED, f"{name}: {safe_spelling(what, MAX_TOLD)}") from None
     if tuple(row.image_id for row in rows) != manifest.image_ids:
         raise ShardError(Fault.MALFORMED, f"{name}: its rows are not the images that its manifest says, in their order")
     if len({part.part_id for part in parts}) < len(parts):

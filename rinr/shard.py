@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.clip import NAME_BYTES, is_part, part_id, unpack_part
+from rinr.codec.clip import MAGIC, NAME_BYTES, part_id, unpack_part
 from rinr.codec.frame import EncodedFrame, pack_frame, part_needed, unpack_frame
 
 SHARD = pa.schema(
@@ -76,8 +77,9 @@ def from_table(table: pa.Table) -> list[ShardRow]:
         rinr.codec.bytestream.PayloadError: a payload is malformed.
     """
     check_columns(table)
-    rows = zip((raw.hex() for raw in table["image_id"].to_pylist()), table["payload"].to_pylist(), strict=True)
-    return [ShardRow(image_id, _frame(image_id, payload)) for image_id, payload in rows if not is_part(payload)]
+    frames = table.filter(pc.invert(are_parts(table["payload"])))
+    rows = zip((raw.hex() for raw in frames["image_id"].to_pylist()), frames["payload"].to_pylist(), strict=True)
+    return [ShardRow(image_id, _frame(image_id, payload)) for image_id, payload in rows]
 
 
 def parts_in(table: pa.Table) -> list[ShardPart]:
@@ -89,15 +91,21 @@ def parts_in(table: pa.Table) -> list[ShardPart]:
             frames of the table that need it.
     """
     check_columns(table)
-    ids, payloads = table["image_id"].to_pylist(), table["payload"].to_pylist()
-    parts = [(raw, payload) for raw, payload in zip(ids, payloads, strict=True) if is_part(payload)]
-    for raw, payload in parts:
+    parts = table.filter(are_parts(table["payload"]))
+    payloads = parts["payload"].to_pylist()
+    for raw, payload in zip(parts["image_id"].to_pylist(), payloads, strict=True):
         try:
             check_part(raw.hex(), payload)
         except PayloadError as error:
-            needing = [image_id.hex() for image_id, frame in zip(ids, payloads, strict=True) if _needs(frame, raw)]
+            rows = zip(table["image_id"].to_pylist(), table["payload"].to_pylist(), strict=True)
+            needing = [image_id.hex() for image_id, frame in rows if part_needed(frame) == raw[:NAME_BYTES]]
             raise PayloadError(f"{error}; {needing_told(needing)}") from None
-    return [ShardPart(payload) for _, payload in parts]
+    return [ShardPart(payload) for payload in payloads]
+
+
+def are_parts(payloads: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which payloads are those of shared parts rather than of frames, by their first bytes, ``[rows]`` of bool."""
+    return pc.equal(pc.binary_slice(payloads, 0, len(MAGIC)), pa.scalar(MAGIC, pa.binary()))
 
 
 def check_part(identity: str, payload: bytes) -> None:
@@ -170,7 +178,3 @@ def _frame(image_id: str, payload: bytes) -> EncodedFrame:
         return unpack_frame(payload)
     except PayloadError as error:
         raise PayloadError(f"the frame of image {image_id}: {error}") from None
-
-
-def _needs(payload: bytes, raw_part_id: bytes) -> bool:
-    return part_needed(payload) == raw_part_id[:NAME_BYTES]

@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from rinr.codec.clip import MAGIC
-from rinr.shard import SHARD, ShardPart, ShardRow, check_columns, to_table
+from rinr.shard import SHARD, ShardPart, ShardRow, are_parts, check_columns, to_table
 
 Source: TypeAlias = Sequence[ShardRow | ShardPart] | pa.Table | Sequence[pa.Table] | ds.Dataset | str | Path
 """Shard rows, an Arrow table, several or a dataset, with the columns of :data:`rinr.shard.SHARD`, or the path of a
@@ -91,7 +90,7 @@ def _of_table(table: pa.Table, where: str) -> Payloads:
     except ValueError as error:
         raise ValueError(f"{where}: {error}" if where else str(error)) from None
     image_ids, payloads = table["image_id"], table["payload"]
-    shared = pc.equal(pc.binary_slice(payloads, 0, len(MAGIC)), pa.scalar(MAGIC, pa.binary()))
+    shared = are_parts(payloads)
     if not pc.any(shared).as_py():
         return Payloads(image_ids, payloads, where)
     ids = (raw.hex() for raw in image_ids.filter(shared).to_pylist())

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.clip import is_part
-from rinr.shard import SHARD, ShardPart, ShardRow, from_table, parts_in, to_table
+from rinr.shard import SHARD, ShardPart, ShardRow, are_parts, from_table, parts_in, to_table
 from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MAX_ROWS, Manifest
@@ -105,7 +104,7 @@ def _table(data: bytes, manifest: Manifest) -> pa.Table:
             raise _ContentError("it unpacks to more bytes than it has")
         batches.append(batch)
     table = pa.Table.from_batches(batches, file.schema_arrow)
-    images = sum(not is_part(payload) for payload in table["payload"].to_pylist())
+    images = table.num_rows - (pc.sum(are_parts(table["payload"])).as_py() or 0)
     if images != manifest.rows:
         raise _ContentError(f"{images:,} rows of images, its manifest says {manifest.rows:,}")
     payload_bytes = pc.sum(pc.cast(pc.binary_length(table["payload"]), pa.int64())).as_py() or 0

@@ -6,7 +6,7 @@ so that the object network also mends what quantization did; then all residuals 
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rinr.boxes import Box
+from rinr.codec.clip import ClipPlace
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames, to_pixels
@@ -26,7 +27,7 @@ from rinr.networks.payload import Member, write_networks
 from rinr.outcome import Outcome, check_searchable, reach
 from rinr.presets import Preset, Settings, encoding_id
 from rinr.version import CODEC_VERSION
-from rinr.weights import frame_weights
+from rinr.weights import NO_SHARED, Shared, frame_weights
 
 Progress = Callable[[int, int], None]
 """Told ``(done, total)`` in image-steps: one Adam step of one network."""
@@ -84,6 +85,10 @@ def encode(
     return encoded
 
 
+def _ignore(work: int) -> None:
+    pass
+
+
 class _Counter:
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
@@ -98,8 +103,8 @@ def _encode_group(
     frames: Sequence[Frame], preset: Preset, device: str, on_work: Callable[[int], None]
 ) -> list[EncodedImage]:
     started = time.perf_counter()
-    backgrounds = _fit_backgrounds(frames, preset, device, on_work)
-    return _encode_on(frames, backgrounds, preset, device, on_work, started)
+    backgrounds = fit_backgrounds(frames, preset, device, on_work)
+    return encode_on(frames, backgrounds, preset, device=device, on_work=on_work, started=started)
 
 
 def _encode_by_outcome(
@@ -126,44 +131,55 @@ class _Trials:
     def __call__(self, preset: Preset) -> EncodedImage:
         started, settings = time.perf_counter(), preset.background
         if settings not in self.backgrounds:
-            self.backgrounds[settings] = _fit_backgrounds([self.frame], preset, self.device, _ignore)
-        (image,) = _encode_on([self.frame], self.backgrounds[settings], preset, self.device, _ignore, started)
+            self.backgrounds[settings] = fit_backgrounds([self.frame], preset, self.device)
+        (image,) = encode_on([self.frame], self.backgrounds[settings], preset, device=self.device, started=started)
         return image
 
 
-def _ignore(work: int) -> None:
-    pass
-
-
-def _fit_backgrounds(
-    frames: Sequence[Frame], preset: Preset, device: str, on_work: Callable[[int], None]
+def fit_backgrounds(
+    frames: Sequence[Frame], preset: Preset, device: str, on_work: Callable[[int], None] = _ignore
 ) -> list[Member]:
+    """One background network a frame, of the frame alone."""
     family = family_named(preset.background.family)
     small = [_background_picture(frame, preset.background_scale, device) for frame in frames]
     return [Member(family, network) for network in family.fit(small, preset.background, on_work)]
 
 
-def _encode_on(
+def encode_on(
     frames: Sequence[Frame],
-    backgrounds: Sequence[Member],
+    backgrounds: Sequence[Member | None],
     preset: Preset,
+    *,
     device: str,
-    on_work: Callable[[int], None],
+    on_work: Callable[[int], None] = _ignore,
     started: float,
+    places: Sequence[ClipPlace | None] | None = None,
+    shared: Mapping[bytes, Shared] = NO_SHARED,
 ) -> list[EncodedImage]:
-    """Fit the objects over fitted backgrounds, code everything, and measure what it decodes to."""
+    """Fit the objects over fitted backgrounds, code everything, and measure what it decodes to.
+
+    Args:
+        frames: of any sizes.
+        backgrounds: one a frame; ``None``: nothing is added to what its clip shares.
+        preset: of the objects.
+        device: where to fit.
+        on_work: for progress bars.
+        started: by :func:`time.perf_counter`, when the first background's fit began.
+        places: where frames lie in what their clip shares; all stand alone without them.
+        shared: what clips share, by name.
+    """
     bare = [
-        EncodedFrame(*frame.size, write_networks([background]))
-        for frame, background in zip(frames, backgrounds, strict=True)
+        EncodedFrame(*frame.size, write_networks([background]), clip=place)
+        for frame, background, place in zip(frames, backgrounds, places or [None] * len(frames), strict=True)
     ]
-    loaded = LoadedFrames(frame_weights(bare, backgrounds, [()] * len(frames)), device)
+    loaded = LoadedFrames(frame_weights(bare, backgrounds, [()] * len(frames), shared), device)
     objects = _fit_objects(frames, loaded, preset, device, on_work)
     encoded = [
         replace(one, boxes=frame.boxes, objects=write_networks(of_frame), pasted=preset.pasted)
         for frame, one, of_frame in zip(frames, bare, objects, strict=True)
     ]
     seconds = (time.perf_counter() - started) / len(frames)
-    loaded = LoadedFrames(frame_weights(encoded, backgrounds, objects), device)
+    loaded = LoadedFrames(frame_weights(encoded, backgrounds, objects, shared), device)
     images = []
     for index, (frame, result) in enumerate(zip(frames, encoded, strict=True)):
         decoded = to_pixels(loaded.render([index], *frame.size))[0]
@@ -188,7 +204,7 @@ def _encode_on(
     return images
 
 
-def _picked(background: Member, objects: Sequence[Member | None]) -> str:
+def _picked(background: Member | None, objects: Sequence[Member | None]) -> str:
     return brief([background]) + (f"; objects {brief(objects)}" if objects else "")
 
 

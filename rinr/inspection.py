@@ -12,6 +12,7 @@ from typing import Any
 
 from rinr.boxes import Box
 from rinr.codec.bytestream import Reader
+from rinr.codec.clip import SHIFT_UNIT, ZOOM_UNIT, ClipPlace, part_id, read_place, unpack_part
 from rinr.codec.frame import EncodedFrame, unpack_frame
 from rinr.codec.version1 import is_version_1
 from rinr.networks.families import family_of_code
@@ -74,6 +75,7 @@ class PayloadReport:
         shares: parts in the order in which they lie in the payload; their bytes add up to ``bytes``.
         background: its networks' groups.
         objects: likewise.
+        clip: where the frame lies in what its clip shares; ``None``: it stands alone.
     """
 
     bytes: int
@@ -85,6 +87,45 @@ class PayloadReport:
     shares: tuple[Share, ...]
     background: tuple[GroupReport, ...]
     objects: tuple[GroupReport, ...]
+    clip: "PlaceReport | None" = None
+
+
+@dataclass(frozen=True)
+class PlaceReport:
+    """Where a frame lies in what its clip shares.
+
+    Attributes:
+        part: how the shared part's SHA-256 begins, in hexadecimal.
+        time: number of the frame, for networks that are functions of time.
+        zoom: across and down.
+        shift: right and down of the frame's centre from the canvas's, in the canvas's pixels.
+    """
+
+    part: str
+    time: int
+    zoom: tuple[float, float]
+    shift: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One shared part.
+
+    Attributes:
+        bytes: of its payload.
+        part_id: SHA-256 of it, in hexadecimal.
+        width: of the canvas, in pixels.
+        height: likewise.
+        shares: parts in the order in which they lie in it; their bytes add up to ``bytes``.
+        networks: groups of its network.
+    """
+
+    bytes: int
+    part_id: str
+    width: int
+    height: int
+    shares: tuple[Share, ...]
+    networks: tuple[GroupReport, ...]
 
 
 def inspect_payload(data: bytes) -> PayloadReport:
@@ -111,7 +152,22 @@ def inspect_payload(data: bytes) -> PayloadReport:
         shares=tuple(share for share in shares if share.bytes),
         background=background,
         objects=objects,
+        clip=_place(frame.clip) if frame.clip else None,
     )
+
+
+def inspect_part(data: bytes) -> PartReport:
+    """Take a shared part apart.
+
+    Raises:
+        PayloadError: malformed; the message names the field.
+    """
+    part = unpack_part(data)
+    groups = _groups(part.network, [None], [(part.width, part.height)])
+    header = len(data) - len(part.network) - _CHECKSUM
+    shares = [Share("header", header), *_network_shares("base", len(part.network), groups)]
+    shares.append(Share("checksum", _CHECKSUM))
+    return PartReport(len(data), part_id(data), part.width, part.height, tuple(s for s in shares if s.bytes), groups)
 
 
 def brief(members: Sequence[Member | None]) -> str:
@@ -125,6 +181,12 @@ def brief(members: Sequence[Member | None]) -> str:
         words.setdefault(" ".join(filter(None, (family.name, details.get("brief")))))
     named = list(words)
     return ", ".join(named[:3] + ([f"{len(named) - 3} more"] if len(named) > 3 else [])) or "none"
+
+
+def _place(place: ClipPlace) -> PlaceReport:
+    across, down = (round(1 + zoom / ZOOM_UNIT, 6) for zoom in place.zoom)
+    right, lower = (shift / SHIFT_UNIT for shift in place.shift)
+    return PlaceReport(place.part.hex(), place.time, (across, down), (right, lower))
 
 
 def _groups(data: bytes, boxes: Sequence[Box | None], sizes: Sequence[tuple[int, int]]) -> tuple[GroupReport, ...]:
@@ -166,6 +228,9 @@ def _version_2_parts(data: bytes, frame: EncodedFrame) -> list[tuple[str, int]]:
     reader.varint("width")
     reader.varint("height")
     parts = [("header", reader.position)]
+    if frame.clip:
+        read_place(reader)
+        parts.append(("place in a clip", reader.position - parts[0][1]))
     if not frame.boxes:
         return [*parts, ("background", reader.end - reader.position), ("checksum", _CHECKSUM)]
     at = reader.position

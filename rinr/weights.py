@@ -145,6 +145,15 @@ def _shared(name: bytes, parts: Parts) -> Shared:
         raise MissingPartError(name)
     if part_name(payload) != name:
         raise PayloadError(f"shared part {name.hex()}: its hash is {part_name(payload).hex()}: damaged, or another one")
+    return read_part(payload)
+
+
+def read_part(payload: bytes) -> Shared:
+    """Entropy decode a shared part.
+
+    Raises:
+        PayloadError: malformed.
+    """
     part = unpack_part(payload)
     (member,) = read_networks(part.network, [(part.width, part.height)])
     return Shared(part, member)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import zlib
 from dataclasses import asdict, replace
@@ -6,9 +7,10 @@ import pytest
 
 from rinr.boxes import Annotation, Box
 from rinr.codec.bytestream import PayloadError, varint
+from rinr.codec.clip import ClipPlace, SharedPart, pack_part, pack_place
 from rinr.codec.frame import EncodedFrame, pack_frame
 from rinr.encoder import encode
-from rinr.inspection import inspect_payload
+from rinr.inspection import inspect_part, inspect_payload
 from rinr.networks.payload import write_networks
 from rinr.presets import BALANCED, ObjectClass
 from tests.conftest import frame
@@ -109,3 +111,33 @@ def test_mixed_families_of_objects_are_groups_of_their_own(tiny):
     report = inspect_payload(payload(small))
     assert {group.family for group in report.objects} == {"cosine", "siren"}
     assert sum(share.bytes for share in report.shares) == report.bytes
+
+
+@pytest.mark.parametrize("boxes", [(), (Box(20, 10, 16, 12, "a"),)])
+@pytest.mark.parametrize("place", [ClipPlace(b"abcdefgh"), ClipPlace(b"abcdefgh", 3, (-82, 41), (-320, 4))])
+def test_a_frame_of_a_clip_that_has_no_background_of_its_own(boxes, place):
+    data = pack_frame(
+        EncodedFrame(64, 48, write_networks([None]), boxes, write_networks([None]) * len(boxes), clip=place)
+    )
+    report = inspect_payload(data)
+    shares = {share.part: share.bytes for share in report.shares}
+    assert sum(shares.values()) == report.bytes == len(data)
+    assert shares["place in a clip"] == len(pack_place(place))
+    assert [group.family for group in report.background] == ["none"]
+    assert report.clip.part == b"abcdefgh".hex()
+    assert report.clip.time == place.time
+    assert report.clip.zoom == pytest.approx([1 + zoom / 8192 for zoom in place.zoom], abs=1e-6)
+    assert report.clip.shift == tuple(shift / 8 for shift in place.shift)
+    json.dumps(asdict(report))
+
+
+def test_a_shared_part():
+    (image,) = encode([frame(0, ())], BALANCED)
+    data = pack_part(SharedPart(64, 48, image.frame.background))
+    report = inspect_part(data)
+    assert sum(share.bytes for share in report.shares) == report.bytes == len(data)
+    assert (report.width, report.height, report.part_id) == (64, 48, hashlib.sha256(data).hexdigest())
+    assert [group.family for group in report.networks] == ["cosine"]
+    json.dumps(asdict(report))
+    with pytest.raises(PayloadError, match="shared part"):
+        inspect_part(data[:-1])

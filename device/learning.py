@@ -133,7 +133,7 @@ def learn(plan: Plan, key: str, beginning: Beginning, tell: Progress) -> Result:
     tell("testing", 0, 1)
     began = time.perf_counter()
     tests = _Tests(dataset, held_out, plan.settings.batch_size)
-    notes = [*own.notes, *dataset.notes, *beginning.notes, *learned.notes]
+    notes = [*plan.lesson.notes, *own.notes, *dataset.notes, *beginning.notes, *learned.notes]
     load = _loader(trainer, learned, torch_device)
     after = tests.of(load, learned.weights, "the model that it made")
     before = tests.of(load, learned.begun_with, "the model that it began with") if learned.begun_with else None
@@ -162,7 +162,7 @@ def learn(plan: Plan, key: str, beginning: Beginning, tell: Progress) -> Result:
         frames=len(dataset),
         objects=decoded.objects,
         shard_bytes=sum(manifest.bytes for manifest in plan.lesson.shards),
-        payload_bytes=sum(row.frame.bytes_total for row in plan.lesson.rows),
+        payload_bytes=_payload_bytes(plan.lesson),
         training_size=dataset.size,
         load_seconds=dataset.load_seconds,
         decode_seconds=float(learned.decode_seconds),
@@ -189,6 +189,11 @@ def learn(plan: Plan, key: str, beginning: Beginning, tell: Progress) -> Result:
     page = draw_page(report, [as_jpeg(picture) for picture in pictures])
     files = {CURVE: draw_curve(report), SHEET: as_jpeg(sheet(pictures)), PAGE: page}
     return Result(learned.weights, report, files)
+
+
+def _payload_bytes(lesson: Lesson) -> int:
+    """Bytes of the frames' payloads and of what they share."""
+    return sum(row.frame.bytes_total for row in lesson.rows) + sum(len(part.payload) for part in lesson.parts)
 
 
 @dataclass(frozen=True)

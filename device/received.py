@@ -5,18 +5,21 @@ last, so that a kill leaves a shard stored or not stored. Whose key signed it is
 key signed that has been revoked since counts as not stored, and is received anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from device.home import RECEIVED, sync_folder, write_durably
-from rinr.shard import ShardRow
+from rinr.codec.bytestream import PayloadError
+from rinr.codec.clip import part_name
+from rinr.shard import ShardPart, ShardRow, frames_among, needing_told
 from storage.fleet import Device
+from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.keyring import Keyring
 from storage.shards.manifest import DATA, MANIFEST, MAX_MANIFEST_BYTES, Manifest, open_manifest, shard_place
-from storage.shards.shard_file import read_shard
+from storage.shards.shard_file import MAX_TOLD, read_shard
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,16 @@ class Received:
         """Where the shard of this name stands, or is to."""
         return self.folder / f"{name}{DATA}"
 
-    def rows(self, manifest: Manifest) -> list[ShardRow]:
-        """The frames of a shard whose file stands there, after its bytes and its hash were checked.
+    def rows(self, manifest: Manifest) -> list[ShardRow | ShardPart]:
+        """The frames of a shard whose file stands there, and what they share, after bytes, hash and parts were checked.
 
         Raises:
             ShardError: it is not what was stored, or malformed.
             OSError: it cannot be read.
         """
-        return read_shard(self.file(manifest.name).read_bytes(), manifest)
+        rows = read_shard(self.file(manifest.name).read_bytes(), manifest)
+        _check_parts(manifest.name, rows)
+        return rows
 
 
 def look(device: Device) -> Received:
@@ -129,6 +134,22 @@ def sweep(received: Received) -> None:
         left_over = generation == received.generation and sequence in received.shards and ending.endswith(".part")
         if generation < received.generation or left_over:
             path.unlink(missing_ok=True)
+
+
+def _check_parts(name: str, rows: Sequence[ShardRow | ShardPart]) -> None:
+    """Refuse a shard with a part that cannot be decoded: it would spoil frames of other shards as well."""
+    for part in rows:
+        if not isinstance(part, ShardPart):
+            continue
+        from rinr.weights import read_shared  # torch, which takes seconds: most shards carry no part
+
+        called = part_name(part.payload)
+        try:
+            read_shared(called, {called: part.payload})
+        except PayloadError as error:
+            needing = [row.image_id for row in frames_among(rows) if row.frame.clip and row.frame.clip.part == called]
+            what = f"the shared part {part.part_id}: {error}; {needing_told(needing)}"
+            raise ShardError(Fault.MALFORMED, f"{name}{DATA}: {safe_spelling(what, MAX_TOLD)}") from None
 
 
 def _numbers(folder: Path) -> Iterator[tuple[int, int, Path]]:

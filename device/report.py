@@ -58,7 +58,7 @@ class DeviceReport:
         frames: received and trained on.
         objects: labelled objects in them.
         shard_bytes: bytes of the shard files they came in.
-        payload_bytes: sum of the frames' own payloads.
+        payload_bytes: sum of the frames' payloads, and of what frames of clips share.
         training_size: ``(width, height)`` in pixels of the pictures that were trained on.
         load_seconds: entropy decoding, once.
         decode_seconds: decoding and augmenting pictures in the loop, all epochs.

@@ -126,8 +126,15 @@ def parts_of(payloads: Iterable[bytes]) -> dict[bytes, bytes]:
     return {part_name(payload): payload for payload in payloads}
 
 
-def entropy_decode(frames: Sequence[EncodedFrame], parts: Parts = NO_PARTS) -> FrameWeights:
+def entropy_decode(
+    frames: Sequence[EncodedFrame], parts: Parts = NO_PARTS, read: Mapping[bytes, Shared] = NO_SHARED
+) -> FrameWeights:
     """The weights of frames, and of the shared parts that they need.
+
+    Args:
+        frames: alone, or of clips.
+        parts: the shared parts that they need.
+        read: those of them that were read already.
 
     Raises:
         MissingPartError: a frame needs a part that is not among ``parts``.
@@ -136,10 +143,18 @@ def entropy_decode(frames: Sequence[EncodedFrame], parts: Parts = NO_PARTS) -> F
     backgrounds = [read_networks(frame.background, [(frame.width, frame.height)])[0] for frame in frames]
     objects = [read_networks(frame.objects, [(box.width, box.height) for box in frame.boxes]) for frame in frames]
     needed = {frame.clip.part: None for frame in frames if frame.clip}  # in the order in which they are needed
-    return frame_weights(frames, backgrounds, objects, {name: _shared(name, parts) for name in needed})
+    return frame_weights(
+        frames, backgrounds, objects, {name: read.get(name) or read_shared(name, parts) for name in needed}
+    )
 
 
-def _shared(name: bytes, parts: Parts) -> Shared:
+def read_shared(name: bytes, parts: Parts) -> Shared:
+    """Entropy decode one shared part.
+
+    Raises:
+        MissingPartError: it is not among ``parts``.
+        PayloadError: it is malformed, or not the one that its name says.
+    """
     payload = parts.get(name)
     if payload is None:
         raise MissingPartError(name)

@@ -11,7 +11,7 @@ one's claim adds no row, and it looks again. After a kill the same rows make the
 stands in ``docs/delivery.md``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,20 +22,21 @@ from storage.credentials import Secrets, environment
 from storage.fleet import Device
 from storage.inbox import Inbox
 from storage.outbox import Outbox
-from storage.outgoing.candidates import Candidates, Places, candidates
+from storage.outgoing.candidates import ROW_BYTES, Candidates, Places, candidates
 from storage.outgoing.delivery_log import (
     MAX_WAITING,
     DeviceLog,
     Shard,
     Standing,
+    carried_parts,
     delivered_keys,
     news_of,
     read_log,
-    shard_keys,
+    shard_lists,
     standing,
     standings,
 )
-from storage.outgoing.routing import choose
+from storage.outgoing.routing import bringing, choose, costs
 from storage.outgoing.shard_building import BuiltShard, build_shard
 from storage.places.device_paths import safe_spelling
 from storage.shards.acknowledgement import Acknowledgement, AcknowledgementError, RefusedShard, open_acknowledgement
@@ -200,7 +201,8 @@ def waits(
     report = _trained(log, said if news and news.believed else None)
     if log.sent and (report is None or not trained(report)):
         return True
-    return bool(len(choose(candidates, device, _delivered(store, log, candidates)).rows))
+    carried = candidates.numbered(_carried(store, log, candidates))
+    return bool(len(choose(candidates, device, _delivered(store, log, candidates), carried).rows))
 
 
 def hear(store: Store, device: Device, *, secrets: Secrets = environment) -> Heard:
@@ -313,14 +315,16 @@ class _Contact(_Hearing):
             open_ = self.log.unacknowledged
             room = None if budget is None else max(0, budget - sum(shard.bytes for shard in open_))
             delivered = _delivered(self.store, self.log, self.candidates) | self.unsendable
-            choice = choose(self.candidates, self.device, delivered, room=room)
+            carried = _carried(self.store, self.log, self.candidates)
+            known = self.candidates.numbered(carried)
+            choice = choose(self.candidates, self.device, delivered, known, room=room)
             self.left_out = choice.left_out + len(choice.rows)
             # What little is left of a budget waits until it is a fair part of one: for few shards.
             is_little = budget is not None and room is not None and bool(open_) and room * MAX_WAITING < budget
             if not len(choice.rows) or len(open_) >= MAX_WAITING or is_little:
                 return
-            rows = _of_one_shard(self.candidates, choice.rows)
-            built = self._built_within(rows, room)
+            rows = _of_one_shard(self.candidates, choice.rows, known)
+            built = self._built_within(rows, carried, room)
             if built is not None and self._claim(built):
                 self.left_out -= len(built.keys)
                 if len(rows) == len(choice.rows):
@@ -397,25 +401,41 @@ class _Contact(_Hearing):
 
     def _send(self, shard: Shard) -> None:
         """Make a planned shard from the store and send it, for the first time or again."""
-        keys = shard_keys(self.store, self.log, shard.sequence)
-        built = build_shard(self.store, keys, shard.encoding_id, newest=False, damaged=self.notes.append)
+        keys, part_ids = shard_lists(self.store, self.log, shard.sequence)
+        built = build_shard(
+            self.store,
+            keys,
+            shard.encoding_id,
+            newest=False,
+            damaged=self.notes.append,
+            part_ids=part_ids,
+            carried=carried_parts(self.store, self.log, before=shard.sequence),
+        )
         if built is None:
             self.notes.append(
                 f"{self.log.name(shard.sequence)} cannot be made: none of its {len(keys):,} images has a row in the "
                 "store; it is sent once they are encoded again"
             )
         else:
-            self._put(shard, built, is_whole=len(built.keys) == len(keys))
+            self._put(shard, built, is_whole=len(built.keys) == len(keys) and built.part_ids == part_ids)
 
-    def _built_within(self, rows: Places, room: int | None) -> BuiltShard | None:
-        """A shard of candidates; of fewer where it would be larger than the room, ``None`` where none can be sent.
+    def _built_within(self, rows: Places, carried: Collection[str], room: int | None) -> BuiltShard | None:
+        """A shard of candidates, with what they share where that was not sent; of fewer where it would be larger than
+        the room, ``None`` where none can be sent.
 
         What cannot be sent, because newer labels came since or because it is damaged, is left to another contact.
         """
         while len(rows):
             ids = (self.candidates.image_ids.take(rows), self.candidates.labels_ids.take(rows))
             keys = list(zip(*(part.to_pylist() for part in ids), strict=True))
-            built = build_shard(self.store, keys, self.candidates.encoding_id, newest=True, damaged=self.notes.append)
+            built = build_shard(
+                self.store,
+                keys,
+                self.candidates.encoding_id,
+                newest=True,
+                damaged=self.notes.append,
+                carried=carried,
+            )
             sendable = set(built.keys if built else ())
             self.unsendable[rows] = [key not in sendable for key in keys]
             if built is None or room is None:
@@ -451,7 +471,8 @@ class _Contact(_Hearing):
         signed = write_manifest(manifest, self.signer)
         self.inbox.put(manifest.name, built.data, signed)
         size = len(built.data) + len(signed)
-        # Of a shard of which rows are not in the store any more, what was sent counts: the others may be planned again.
+        # Of a shard of which rows or parts are not in the store any more, what was sent counts: the others may be
+        # planned again.
         values = _values(built, size) | ({} if is_whole else _lists(built))
         self.sent.append(SentShard(manifest.name, len(built.keys), size, again=shard.sent_at is not None))
         if shard.sent_at is None:
@@ -462,10 +483,13 @@ class _Contact(_Hearing):
         self.write(events)
 
 
-def _of_one_shard(candidates: Candidates, rows: Places) -> Places:
-    """As many of some candidates, from the first on, as one shard takes: one at least."""
+def _of_one_shard(candidates: Candidates, rows: Places, carried: npt.NDArray[np.bool_]) -> Places:
+    """As many of some candidates, from the first on, as one shard takes with what they share: one at least."""
     rows = rows[:MAX_ROWS]
-    return rows[: max(1, int(np.searchsorted(np.cumsum(candidates.sizes[rows]), MAX_SHARD_BYTES, side="right")))]
+    count = np.cumsum(1 + bringing(candidates, rows, carried))
+    payload_bytes = np.cumsum(costs(candidates, rows, carried)) - ROW_BYTES * count
+    is_within = (payload_bytes <= MAX_SHARD_BYTES) & (count <= MAX_ROWS)
+    return rows[: max(1, int(is_within.sum()))]
 
 
 def _delivered(store: Store, log: DeviceLog, candidates: Candidates) -> npt.NDArray[np.bool_]:
@@ -474,6 +498,11 @@ def _delivered(store: Store, log: DeviceLog, candidates: Candidates) -> npt.NDAr
     if log.shards:
         delivered[candidates.places(*delivered_keys(store, log, candidates.encoding_id))] = True
     return delivered
+
+
+def _carried(store: Store, log: DeviceLog, candidates: Candidates) -> set[str]:
+    """Shared parts that a log's generation carries; none are looked for where no candidate needs one."""
+    return carried_parts(store, log) if len(candidates.part_ids) else set()
 
 
 def _acknowledgement(device: Device, secrets: Secrets) -> tuple[Acknowledgement | None, list[str]]:
@@ -505,4 +534,4 @@ def _values(built: BuiltShard, size: int) -> dict[str, Any]:
 
 def _lists(built: BuiltShard) -> dict[str, Any]:
     image_ids, labels_ids = zip(*built.keys, strict=True)
-    return {"image_ids": image_ids, "labels_ids": labels_ids}
+    return {"image_ids": image_ids, "labels_ids": labels_ids, "part_ids": built.part_ids}

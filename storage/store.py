@@ -1,4 +1,4 @@
-"""The weight store: Delta tables of encoded images, their sources, what was refused and what was delivered.
+"""The weight store: Delta tables of encoded images, what frames of clips share, sources, refusals and deliveries.
 
 Every table is written by one private verb that appends rows exactly once by their key, whoever else writes
 at the same time; every table is read through its snapshot, because the folder also holds files that a
@@ -25,13 +25,14 @@ import pyarrow.compute as pc
 from deltalake.exceptions import DeltaError
 from fsspec.implementations.local import LocalFileSystem
 
-from rinr.codec.encoded import EncodedImage
+from rinr.codec.encoded import EncodedClip, EncodedImage
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
 from storage.tables import (
     DELIVERIES,
     IMAGES,
     LAYOUTS,
+    PARTS,
     QUARANTINE,
     SOURCES,
     Delivery,
@@ -44,6 +45,7 @@ from storage.tables import (
     delivery_row,
     image_row,
     now,
+    part_row,
     pending_from_row,
     refusal_row,
     source_row,
@@ -73,7 +75,7 @@ _FEW_ROWS = 4_096  # of a file that is not looked up by its row groups' statisti
 _ARROW = re.compile("\x1b\\[[0-9]*m|\u21b3")  # how deltalake shows which error came of which
 _MESSAGE = re.compile("<Message>([^<]{1,300})</Message>")
 
-Row = EncodedImage | Source | Refusal | Delivery
+Row = EncodedImage | EncodedClip | Source | Refusal | Delivery
 """What can be appended."""
 
 _KINDS: dict[type, tuple[Layout, Callable[[Any, datetime], dict[str, Any]]]] = {
@@ -154,13 +156,14 @@ class Store:
         """Append rows of one kind to their table in one commit, each exactly once whoever else writes.
 
         An image counts as present by its (image, labels, encoding); a source or a refusal where it is what the
-        newest row of its file says; a delivery by its device and shard.
+        newest row of its file says; a delivery by its device and shard. Of clips what their frames share is committed
+        before the frames are: a kill between leaves a part that nothing needs, until the clip is appended again.
 
         Args:
-            rows: encoded images, sources, refusals or deliveries, not mixed.
+            rows: encoded images, clips, sources, refusals or deliveries, not mixed.
 
         Returns:
-            The rows really added.
+            The rows really added; of clips, the images.
 
         Raises:
             StoreError: the store cannot be written.
@@ -168,10 +171,15 @@ class Store:
         """
         if not rows:
             return 0
-        layout, as_row = _KINDS[type(rows[0])]
         if any(type(row) is not type(rows[0]) for row in rows):
             raise TypeError(f"rows of several kinds: {', '.join(sorted({type(row).__name__ for row in rows}))}")
         appended_at = now()
+        clips = [row for row in rows if isinstance(row, EncodedClip)]
+        if clips:
+            if parts := [part_row(clip, appended_at) for clip in clips if clip.part is not None]:
+                self._append(PARTS, parts)
+            return self.append([image for clip in clips for image in clip.images])
+        layout, as_row = _KINDS[type(rows[0])]
         written = [as_row(row, appended_at) for row in rows]
         # Deliveries to many devices at once would each be a commit of a row or two.
         return self._append_together(layout, written) if layout is DELIVERIES else sum(self._append(layout, written))
@@ -232,6 +240,27 @@ class Store:
 
         return read(columns) if superseded else self._newest_labels(read, columns)
 
+    def parts(self, part_ids: Iterable[str | None]) -> dict[str, bytes]:
+        """Payloads of shared parts by their ids, as far as the store has them.
+
+        Args:
+            part_ids: as they stand in the column ``part_id`` of images, nulls among them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        wanted = {part_id for part_id in part_ids if part_id is not None}
+        if not wanted:
+            return {}
+
+        def holding(table: Table) -> Collection[str]:
+            index = self._present[PARTS.name]
+            index.refresh(table)
+            return index.files_of(pa.table({"part_id": pa.array(wanted, pa.string())}))[0]
+
+        found = self._read(PARTS, ["part_id", "payload"], among("part_id", wanted), holding)
+        return dict(zip(found["part_id"].to_pylist(), found["payload"].to_pylist(), strict=True))
+
     def missing(
         self,
         encoding_id: str,
@@ -286,7 +315,7 @@ class Store:
         where = None if encoding_id is None else pc.field("encoding_id") == encoding_id
         numbers = [field.name for field in fields(Summary) if field.name in IMAGES.schema.names]
         table = self.scan(IMAGES, [*numbers, "family"], where)
-        sums = {name: pc.sum(table[name]).as_py() or 0 for name in numbers if name.startswith("bytes_")}
+        sums = {name: round(pc.sum(table[name]).as_py() or 0) for name in numbers if name.startswith("bytes_")}
         means = {name: pc.mean(table[name]).as_py() for name in numbers if name.endswith("_db")}
         families = tuple(sorted(table["family"].unique().to_pylist()))
         return Summary(images=table.num_rows, families=families, **sums, **means)
@@ -485,7 +514,7 @@ class Store:
         if not image_ids:
             return {}
         state = [*SOURCES.subject, SOURCES.order]
-        columns = ["image_id", "labels_id", *state, "labels", "annotated_width", "annotated_height"]
+        columns = ["image_id", "labels_id", *state, "captured_at", "labels", "annotated_width", "annotated_height"]
         rows = self._read(SOURCES, columns, among("image_id", image_ids)).to_pylist()
         of_paths = self._read(SOURCES, state, among("path", {row["path"] for row in rows})).to_pylist()
         now_there = _newest(of_paths, SOURCES.subject, lambda row: row[SOURCES.order])

@@ -1,4 +1,4 @@
-"""The weight store's four tables: their columns, their keys and what one row of each is."""
+"""The weight store's five tables: their columns, their keys and what one row of each is."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rinr.codec.encoded import EncodedImage
+from rinr.codec.clip import part_id, unpack_part
+from rinr.codec.encoded import EncodedClip, EncodedImage
 from rinr.codec.frame import pack_frame
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -39,7 +40,7 @@ class Layout:
     index: tuple[str, ...]
     order: str
     subject: tuple[str, ...] = ()
-    fill: tuple[tuple[str, str | int], ...] = ()
+    fill: tuple[tuple[str, str | int | float], ...] = ()
 
 
 IMAGES = Layout(
@@ -63,16 +64,40 @@ IMAGES = Layout(
             ("bytes_background", pa.int64()),
             ("bytes_objects", pa.int64()),
             ("bytes_overhead", pa.int64()),
+            ("bytes_shared", pa.float64()),
             ("background_db", pa.float64()),
             ("object_db", pa.float64()),
             ("fit_seconds", pa.float64()),
             ("codec_version", pa.string()),
+            ("part_id", pa.string()),
+            ("clip", pa.string()),
             ("created_at", _TIME),
         ]
     ),
     key=("image_id", "labels_id", "encoding_id"),
     probe="image_id",
     index=("image_id", "labels_id", "encoding_id"),
+    order="created_at",
+    fill=(("bytes_shared", 0.0), ("clip", "")),
+)
+
+PARTS = Layout(
+    name="parts",
+    schema=pa.schema(
+        [
+            ("part_id", pa.string()),
+            ("encoding_id", pa.string()),
+            ("payload", pa.binary()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("frames", pa.int32()),
+            ("bytes", pa.int64()),
+            ("created_at", _TIME),
+        ]
+    ),
+    key=("part_id",),
+    probe="part_id",
+    index=("part_id",),
     order="created_at",
 )
 
@@ -144,6 +169,7 @@ DELIVERIES = Layout(
             ("rows", pa.int64()),
             ("image_ids", _TEXTS),
             ("labels_ids", _TEXTS),
+            ("part_ids", _TEXTS),
             ("reason", pa.string()),
             ("delivered_at", _TIME),
             # Written before version 3 alone, whose rows say nothing of generations.
@@ -157,7 +183,7 @@ DELIVERIES = Layout(
     fill=(("generation", 0), ("sequence", 0), ("status", "delivered"), ("number", 0)),
 )
 
-LAYOUTS = (IMAGES, SOURCES, QUARANTINE, DELIVERIES)
+LAYOUTS = (IMAGES, PARTS, SOURCES, QUARANTINE, DELIVERIES)
 
 
 def among(column: str, values: Collection[str]) -> pc.Expression:
@@ -247,9 +273,11 @@ class Delivery:
             inbox, -1 the first time, -2 the second and so on.
         sha256: of the shard file.
         bytes: of the shard file and its manifest.
-        payload_bytes: sum of the rows' ``bytes_total``.
+        payload_bytes: sum of the rows' ``bytes_total``, and of the shared parts' bytes.
         image_ids: of the rows, in their order. Of the rows of a shard the newest that lists any counts.
         labels_ids: likewise.
+        part_ids: likewise, of the shared parts that the shard carries: what its frames need and no shard before it in
+            the generation carries.
         reason: why it is asked for, or was refused.
     """
 
@@ -265,6 +293,7 @@ class Delivery:
     rows: int = 0
     image_ids: tuple[str, ...] = ()
     labels_ids: tuple[str, ...] = ()
+    part_ids: tuple[str, ...] = ()
     reason: str | None = None
     delivered_at: datetime = field(default_factory=now)
 
@@ -283,6 +312,7 @@ class Pending:
         annotated_size: ``(width, height)`` in pixels as annotated, where the labels say it.
         device: one that has the file.
         path: relative to that device's storage.
+        captured_at: by that device; ``None`` where nothing says it.
     """
 
     image_id: str
@@ -291,6 +321,7 @@ class Pending:
     annotated_size: tuple[int, int] | None
     device: str
     path: str
+    captured_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +333,7 @@ class Summary:
         background_db: ``None`` where no image has a background outside its boxes.
         object_db: ``None`` without boxes.
         families: names, sorted.
+        bytes_shared: their shares in what frames of clips share, in whole bytes; beside ``bytes_total``.
     """
 
     images: int
@@ -312,6 +344,7 @@ class Summary:
     background_db: float | None
     object_db: float | None
     families: tuple[str, ...]
+    bytes_shared: int = 0
 
 
 def pending_from_row(row: dict[str, Any]) -> Pending:
@@ -323,6 +356,7 @@ def pending_from_row(row: dict[str, Any]) -> Pending:
         annotated_size=annotated_size(row),
         device=row["device"],
         path=row["path"],
+        captured_at=row["captured_at"],
     )
 
 
@@ -351,7 +385,31 @@ def image_row(image: EncodedImage, created_at: datetime) -> dict[str, Any]:
         "width": frame.width,
         "height": frame.height,
         "payload": payload,
+        "part_id": image.part_id,
+        "bytes_shared": image.bytes_shared,
+        "clip": image.clip,
         "objects": [{name: getattr(box, name) for name in _OBJECT_FIELDS} for box in frame.boxes],
+    }
+
+
+def part_row(clip: EncodedClip, created_at: datetime) -> dict[str, Any]:
+    """What frames of a clip share as a row of ``parts``.
+
+    Raises:
+        ValueError: there is no such part, or it is malformed.
+    """
+    if clip.part is None:
+        raise ValueError("a clip without a shared part has no row of parts")
+    part = unpack_part(clip.part)
+    return {
+        "part_id": part_id(clip.part),
+        "encoding_id": clip.images[0].encoding_id,
+        "payload": clip.part,
+        "width": part.width,
+        "height": part.height,
+        "frames": len(clip.images),
+        "bytes": len(clip.part),
+        "created_at": created_at,
     }
 
 
@@ -386,6 +444,6 @@ def refusal_row(refusal: Refusal) -> dict[str, Any]:
 
 def delivery_row(delivery: Delivery) -> dict[str, Any]:
     """An event of a delivery as a row of ``deliveries``."""
-    lists = ("image_ids", "labels_ids")
+    lists = ("image_ids", "labels_ids", "part_ids")
     row = {name: getattr(delivery, name) for name in DELIVERIES.schema.names if name != "encoding_ids"}
     return row | {name: list(row[name]) or None for name in lists} | {"encoding_ids": None}

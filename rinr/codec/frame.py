@@ -154,6 +154,22 @@ def unpack_frame(data: bytes) -> EncodedFrame:
     return EncodedFrame(width, height, background, boxes, reader.rest(), pasted, clip)
 
 
+def part_needed(data: bytes) -> bytes | None:
+    """By what name a frame payload calls the shared part that it needs; ``None`` where the frame stands alone.
+
+    The beginning of the payload alone is read, without its checksum: of a malformed one it may say anything.
+    """
+    if data[:2] != MAGIC or len(data) < 3 or data[2] & (_VERSION_BITS | _OF_A_CLIP) != VERSION | _OF_A_CLIP:
+        return None
+    reader = Reader(data, "frame payload")
+    reader.take(3, "magic, version and flags")
+    try:
+        read_size(reader)
+        return read_place(reader).part
+    except PayloadError:
+        return None
+
+
 def read_size(reader: Reader) -> tuple[int, int]:
     """Width and height, two varints, within the limits."""
     width = reader.varint("width", low=1, high=MAX_SIDE)

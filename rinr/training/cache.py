@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -30,14 +30,16 @@ _PART_SECONDS = 3600
 _BLOCK = 1 << 20
 
 
-def key_of(payloads: pa.ChunkedArray) -> str:
-    """A hash of payloads in their order, in hexadecimal."""
+def key_of(payloads: pa.ChunkedArray, parts: Iterable[bytes] = ()) -> str:
+    """A hash of frames' payloads in their order, and of the shared parts that they need, in hexadecimal."""
     digest = hashlib.sha256()
     for chunk in payloads.chunks:
         for payload in chunk:
             data = payload.as_buffer()
             digest.update(len(data).to_bytes(8, "little"))
             digest.update(data)
+    for part in parts:
+        digest.update(b"part" + len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
 
 

@@ -34,7 +34,8 @@ class RinrDataset(IndexedPictures):
 
     Args:
         source: shard rows, an Arrow table, several or a dataset, with the columns of :data:`rinr.shard.SHARD`, or the
-            path of such a Parquet file or of a folder of them.
+            path of such a Parquet file or of a folder of them. What frames of clips share may stand in any of the
+            files, tables or rows; frames that lack it are left out, and named in a warning and in ``notes``.
         size: ``(width, height)`` of the canvas in pixels, multiples of ``STRIDE``; by default what
             :func:`rinr.training.canvas.canvas_size` chooses for the frames.
         device: the torch device that holds the weights and decodes.
@@ -51,7 +52,8 @@ class RinrDataset(IndexedPictures):
         ValueError: no rows, a missing column, a label that is not among the classes, or sides that are no multiples of
             the stride.
         FileNotFoundError: there is no such shard.
-        rinr.codec.bytestream.PayloadError: a payload that cannot be decoded; the message names its image.
+        rinr.codec.bytestream.PayloadError: a payload that cannot be decoded; the message names its image, or its images
+            where it is what they share. Or no frame is left.
 
     Attributes:
         size: ``(width, height)`` of the canvas in pixels.
@@ -75,9 +77,8 @@ class RinrDataset(IndexedPictures):
         on_frames: OnFrames | None = None,
     ) -> None:
         began = time.perf_counter()
-        payloads = payloads_of(source)
-        loaded = load_weights(payloads, Path(cache) if cache else None, on_frames)
-        self._ids = np.concatenate([_raw_ids(part.image_ids) for part in payloads])
+        loaded = load_weights(payloads_of(source), Path(cache) if cache else None, on_frames)
+        self._ids = np.concatenate([_raw_ids(ids) for ids in loaded.image_ids])
         self._files, self._weights, self.notes = loaded.files, loaded.weights, loaded.notes
         self.device, self.augmentation, self.window = torch.device(device), augmentation, window
         self._budget, self._background_step = budget, background_step

@@ -1,16 +1,20 @@
 """From payloads to weights: out of the cache where they are in it, by entropy decoding otherwise."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+import pyarrow as pa
 
 from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import unpack_frame
 from rinr.training import cache
+from rinr.training.shared_parts import gather
 from rinr.training.sources import Payloads
-from rinr.weights import FrameWeights, entropy_decode, join
+from rinr.weights import FrameWeights, Shared, entropy_decode, join
 from rinr.weights_file import map_weights
 
 log = logging.getLogger(__name__)
@@ -30,11 +34,13 @@ class Loaded:
 
     Attributes:
         weights: of all frames, in their order.
+        image_ids: of them, source by source.
         files: in which they lie, in the order of the frames; ``None`` where some lie in memory alone.
         notes: what a reader has to know, such as that there is no cache as the disk is full.
     """
 
     weights: FrameWeights
+    image_ids: tuple[pa.ChunkedArray, ...]
     files: tuple[Path, ...] | None
     notes: tuple[str, ...]
 
@@ -42,28 +48,32 @@ class Loaded:
 def load_weights(sources: Sequence[Payloads], folder: Path | None, on_frames: OnFrames | None = None) -> Loaded:
     """Entropy decode what is not in the cache, and put it there.
 
+    Frames that need a shared part which is in none of the sources are left out, and stand in the notes.
+
     Args:
         sources: each has a file of its own in the cache.
         folder: of the cache; without one nothing is written or read.
         on_frames: for progress.
 
     Raises:
-        PayloadError: a payload that cannot be decoded; the message names its image.
+        PayloadError: a payload that cannot be decoded; the message names its image, or its images where it is what
+            they share. Or no frame is left.
     """
-    total, done = sum(map(len, sources)), 0
+    gathered = gather(sources)
+    total, done = sum(map(len, gathered.sources)), 0
     parts: list[FrameWeights] = []
     files: list[Path] = []
-    notes: list[str] = []
-    for source in sources:
+    notes = list(gathered.notes)
+    for source, names in zip(gathered.sources, gathered.needed, strict=True):
 
         def tell(ready: int, before: int = done) -> None:
             if on_frames:
                 on_frames(before + ready, total)
 
-        key = cache.key_of(source.frames) if folder else ""
+        key = cache.key_of(source.frames, [gathered.parts[name] for name in names]) if folder else ""
         found: tuple[Path | None, FrameWeights] | None = cache.find(folder, key) if folder else None
         if not found:
-            decoded = _decode(source, tell)
+            decoded = _decode(source, gathered.read(names), tell)
             found = None, decoded
             if folder:
                 try:
@@ -81,7 +91,9 @@ def load_weights(sources: Sequence[Payloads], folder: Path | None, on_frames: On
             files.append(file)
         done += len(source)
         tell(0, done)
-    return Loaded(join(parts, copy=not files), tuple(files) if len(files) == len(sources) else None, tuple(notes))
+    image_ids = tuple(source.image_ids for source in gathered.sources)
+    in_files = tuple(files) if len(files) == len(gathered.sources) else None
+    return Loaded(join(parts, copy=not files), image_ids, in_files, tuple(notes))
 
 
 def reopen(files: Sequence[Path]) -> FrameWeights:
@@ -93,17 +105,17 @@ def reopen(files: Sequence[Path]) -> FrameWeights:
     return join([map_weights(file) for file in files], copy=False)
 
 
-def _decode(source: Payloads, tell: Callable[[int], None]) -> FrameWeights:
+def _decode(source: Payloads, shared: Mapping[bytes, Shared], tell: Callable[[int], None]) -> FrameWeights:
     parts = []
     for first in range(0, len(source), _CHUNK):
         payloads = source.frames.slice(first, _CHUNK).to_pylist()
         names = [raw.hex() for raw in source.image_ids.slice(first, _CHUNK).to_pylist()]
         frames = [_named(unpack_frame, payload, name, source) for payload, name in zip(payloads, names, strict=True)]
         try:
-            parts.append(entropy_decode(frames))
+            parts.append(entropy_decode(frames, read=shared))
         except PayloadError:  # which one it was is found one by one
             for frame, name in zip(frames, names, strict=True):
-                _named(entropy_decode, [frame], name, source)
+                _named(partial(entropy_decode, read=shared), [frame], name, source)
             raise
         tell(first + len(frames))
     return join(parts)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from rinr.shard import SHARD, ShardRow, check_columns, to_table
+from rinr.shard import SHARD, ShardPart, ShardRow, are_parts, check_columns, to_table
 
-Source: TypeAlias = Sequence[ShardRow] | pa.Table | Sequence[pa.Table] | ds.Dataset | str | Path
+Source: TypeAlias = Sequence[ShardRow | ShardPart] | pa.Table | Sequence[pa.Table] | ds.Dataset | str | Path
 """Shard rows, an Arrow table, several or a dataset, with the columns of :data:`rinr.shard.SHARD`, or the path of a
 shard or of a folder of shards."""
 
@@ -24,11 +25,13 @@ class Payloads:
         image_ids: ``[frames]`` of ``binary(32)``.
         frames: ``[frames]`` of ``binary``, not looked into yet.
         where: they are from, for messages; empty where there is nothing to say.
+        parts: what frames of clips share, as far as it stands here: id in hexadecimal and payload, not looked into yet.
     """
 
     image_ids: pa.ChunkedArray
     frames: pa.ChunkedArray
     where: str
+    parts: tuple[tuple[str, bytes], ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -36,6 +39,8 @@ class Payloads:
 
 def payloads_of(source: Source) -> list[Payloads]:
     """The payloads of a source, those of each table or file by themselves, files in the order of their names.
+
+    Shared parts of clips are told from frames by their first bytes, and count as no frames.
 
     Raises:
         ValueError: no frames, a file that is no shard, a folder without shards, or a column that is missing, of another
@@ -51,12 +56,13 @@ def payloads_of(source: Source) -> list[Payloads]:
         parts = [_of_table(source.to_table(columns=None if missing else SHARD.names), "")]
     else:
         tables = [each for each in source if isinstance(each, pa.Table)]
-        rows = [each for each in source if isinstance(each, ShardRow)]
+        rows = [each for each in source if isinstance(each, ShardRow | ShardPart)]
         parts = [_of_table(table, "") for table in (*tables, to_table(rows))]
     if not any(map(len, parts)):
-        told = f": {source} has no rows" if isinstance(source, str | Path) else ": the source has no rows"
-        raise ValueError(f"no encoded frames to train on{told}")
-    return [part for part in parts if len(part)]
+        what = str(source) if isinstance(source, str | Path) else "the source"
+        held = "shared parts alone, and no frames" if any(part.parts for part in parts) else "no rows"
+        raise ValueError(f"no encoded frames to train on: {what} has {held}")
+    return [part for part in parts if len(part) or part.parts]
 
 
 def _files(path: Path) -> list[Path]:
@@ -83,4 +89,10 @@ def _of_table(table: pa.Table, where: str) -> Payloads:
         check_columns(table)
     except ValueError as error:
         raise ValueError(f"{where}: {error}" if where else str(error)) from None
-    return Payloads(table["image_id"], table["payload"], where)
+    image_ids, payloads = table["image_id"], table["payload"]
+    shared = are_parts(payloads)
+    if not pc.any(shared).as_py():
+        return Payloads(image_ids, payloads, where)
+    ids = (raw.hex() for raw in image_ids.filter(shared).to_pylist())
+    parts = tuple(zip(ids, payloads.filter(shared).to_pylist(), strict=True))
+    return Payloads(image_ids.filter(pc.invert(shared)), payloads.filter(pc.invert(shared)), where, parts)

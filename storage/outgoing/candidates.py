@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.store import Store
-from storage.tables import IMAGES, SOURCES
+from storage.tables import IMAGES, PARTS, SOURCES, among
 
 ROW_BYTES = 80
 """What a row costs beside its payload, in the shard file and its manifest together."""
@@ -38,6 +38,10 @@ class Candidates:
         image_ids: ``[rows]`` texts.
         labels_ids: likewise.
         sizes: bytes of their payloads, ``[rows]``.
+        shares: of each in the bytes of what its clip shares, ``[rows]``; 0 of one that stands alone.
+        part_of: number of the shared part that each needs, ``[rows]``; -1 of one that stands alone.
+        part_ids: of the shared parts, ``[parts]`` texts.
+        part_sizes: their bytes, ``[parts]``; 0 of one that the store has lost.
         captured: microseconds since 1970, the latest of its sources, ``[rows]``; 0 without a source.
         objects: labelled objects, ``[rows]``.
         by_device: of each device the candidates that it captured itself.
@@ -48,6 +52,10 @@ class Candidates:
     image_ids: pa.Array
     labels_ids: pa.Array
     sizes: npt.NDArray[np.int64]
+    shares: npt.NDArray[np.float64]
+    part_of: npt.NDArray[np.int64]
+    part_ids: pa.Array
+    part_sizes: npt.NDArray[np.int64]
     captured: npt.NDArray[np.int64]
     objects: npt.NDArray[np.int64]
     by_device: Mapping[str, Places]
@@ -67,6 +75,10 @@ class Candidates:
             return np.empty(0, np.int64)
         found = np.minimum(np.searchsorted(self._prints, wanted), len(self) - 1)
         return self._order[found[self._prints[found] == wanted]]
+
+    def numbered(self, part_ids: Collection[str]) -> npt.NDArray[np.bool_]:
+        """Which of the candidates' shared parts are among some, ``[parts]``."""
+        return np.array([part_id in part_ids for part_id in self.part_ids.to_pylist()], bool)
 
     def counts(self, labels: Collection[str]) -> npt.NDArray[np.int64]:
         """Objects of any of some labels, ``[rows]``; of all labels where none is given. Worked out once."""
@@ -88,19 +100,19 @@ class Candidates:
         """
         wanted = tuple(sorted(labels))
         if wanted not in self._ranked:
-            value = np.maximum(self.counts(wanted), LEAST_OBJECTS) / (self.sizes + ROW_BYTES)
+            value = np.maximum(self.counts(wanted), LEAST_OBJECTS) / (self.sizes + self.shares + ROW_BYTES)
             newest_first = np.arange(len(self) - 1, -1, -1)
             self._ranked[wanted] = newest_first[np.argsort(-value[newest_first], kind="stable")]
         return self._ranked[wanted]
 
 
 def candidates(store: Store, encoding_id: str) -> Candidates:
-    """Read what may be sent: two scans, of images and of sources, whatever the number of devices.
+    """Read what may be sent: a scan of images, of sources and of shared parts, whatever the number of devices.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    columns = ["image_id", "labels_id", "bytes_total", "objects"]
+    columns = ["image_id", "labels_id", "bytes_total", "bytes_shared", "part_id", "objects"]
     images = store.scan(IMAGES, columns, pc.field("encoding_id") == encoding_id).combine_chunks()
     sources = store.scan(SOURCES, ["image_id", "device", "captured_at"]).combine_chunks()
     number = pc.index_in(_flat(sources["image_id"]), _flat(images["image_id"]))
@@ -118,11 +130,16 @@ def candidates(store: Store, encoding_id: str) -> Candidates:
     prints = _prints(image_ids, labels_ids)
     by_print = np.argsort(prints, kind="stable")
     objects = _flat(images["objects"])
+    parts = _flat(images["part_id"]).dictionary_encode()
     return Candidates(
         encoding_id=encoding_id,
         image_ids=image_ids,
         labels_ids=labels_ids,
         sizes=_flat(images["bytes_total"]).to_numpy(zero_copy_only=False).astype(np.int64),
+        shares=pc.fill_null(_flat(images["bytes_shared"]), 0.0).to_numpy(zero_copy_only=False),
+        part_of=pc.fill_null(parts.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64),
+        part_ids=parts.dictionary,
+        part_sizes=_sizes_of(store, parts.dictionary),
         captured=captured[order],
         objects=pc.fill_null(pc.list_value_length(objects), 0).to_numpy(zero_copy_only=False).astype(np.int64),
         by_device={name: np.unique(place[rows]) for name, rows in _grouped(_flat(sources["device"]), of).items()},
@@ -135,6 +152,15 @@ def candidates(store: Store, encoding_id: str) -> Candidates:
 def microseconds(time: datetime) -> int:
     """Of a time, since 1970."""
     return int(time.timestamp() * 1_000_000)
+
+
+def _sizes_of(store: Store, part_ids: pa.Array) -> npt.NDArray[np.int64]:
+    """Bytes of shared parts, ``[parts]``; 0 of one that is not there."""
+    if not len(part_ids):
+        return np.empty(0, np.int64)
+    found = store.scan(PARTS, ["part_id", "bytes"], among("part_id", part_ids.to_pylist()))
+    sizes = dict(zip(found["part_id"].to_pylist(), found["bytes"].to_pylist(), strict=True))
+    return np.array([sizes.get(part_id, 0) for part_id in part_ids.to_pylist()], np.int64)
 
 
 def _by_label(objects: pa.Array) -> dict[str, tuple[Places, npt.NDArray[np.int64]]]:

@@ -25,7 +25,7 @@ HEARD_EVERY = timedelta(hours=1)
 """How often an acknowledgement that says nothing new is written down: a device that lives need not fill the log."""
 
 _SHOWN = 5  # shards in one note
-_IDS = ("image_ids", "labels_ids", "encoding_ids")
+_IDS = ("image_ids", "labels_ids", "part_ids", "encoding_ids")
 _COLUMNS = [name for name in DELIVERIES.schema.names if name not in (*_IDS, "shard")]
 
 
@@ -232,19 +232,37 @@ def delivered_keys(store: Store, log: DeviceLog, encoding_id: str) -> tuple[pa.A
     Raises:
         StoreError: the store cannot be read.
     """
-    lists = _lists(store, log, pc.field("encoding_id") == encoding_id)
+    lists = _lists(store, log, pc.field("encoding_id") == encoding_id, ["image_ids", "labels_ids"])
     images, labels = (pc.list_flatten(lists[name]).combine_chunks() for name in ("image_ids", "labels_ids"))
     return images, labels
 
 
-def shard_keys(store: Store, log: DeviceLog, sequence: int) -> list[tuple[str, str]]:
-    """``(image_id, labels_id)`` of a shard's rows, in their order.
+def shard_lists(store: Store, log: DeviceLog, sequence: int) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """``(image_id, labels_id)`` of a shard's images, and the ids of the shared parts that it carries, in their order.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    (row,) = _lists(store, log, pc.field("sequence") == sequence).to_pylist() or [{"image_ids": [], "labels_ids": []}]
-    return list(zip(row["image_ids"], row["labels_ids"], strict=True))
+    rows = _lists(store, log, pc.field("sequence") == sequence, ["image_ids", "labels_ids", "part_ids"]).to_pylist()
+    if not rows:
+        return [], ()
+    (row,) = rows
+    return list(zip(row["image_ids"], row["labels_ids"], strict=True)), tuple(row["part_ids"] or ())
+
+
+def carried_parts(store: Store, log: DeviceLog, before: int | None = None) -> set[str]:
+    """Ids of the shared parts that a log's generation carries, in whatever encoding: no shard carries them again.
+
+    Args:
+        store: where the log stands.
+        log: of a device.
+        before: only shards of a lower sequence.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    earlier = pc.scalar(True) if before is None else pc.field("sequence") < before
+    return set(pc.list_flatten(_lists(store, log, earlier, ["part_ids"])["part_ids"]).to_pylist())
 
 
 def news_of(log: DeviceLog, said: Acknowledgement, at: datetime | None = None) -> News:
@@ -430,10 +448,10 @@ def _enter(log: DeviceLog, row: dict[str, Any]) -> None:
         shard.refused = row["reason"]
 
 
-def _lists(store: Store, log: DeviceLog, where: pc.Expression) -> pa.Table:
-    """The lists of a log's shards, one row a shard: of each the newest that there is."""
+def _lists(store: Store, log: DeviceLog, where: pc.Expression, lists: Sequence[str]) -> pa.Table:
+    """Lists of a log's shards, one row a shard: of each the newest that there is."""
     where &= (pc.field("device") == log.device) & (pc.field("generation") == log.generation)
-    columns = ["sequence", "delivered_at", "image_ids", "labels_ids"]
+    columns = ["sequence", "delivered_at", *lists]
     found = store.scan(DELIVERIES, columns, where & pc.field("image_ids").is_valid())
     newest = {
         row["sequence"]: place

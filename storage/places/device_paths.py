@@ -26,11 +26,11 @@ def path_fault(path: str) -> str | None:
     return None
 
 
-def safe_spelling(path: str) -> str:
-    """A path fit for messages and tables: unprintable characters escaped, at most ``MAX_SPELLING`` long."""
+def safe_spelling(path: str, longest: int = MAX_SPELLING) -> str:
+    """A path, or another text, fit for messages and tables: unprintable characters escaped, at most so long."""
     # Cut first: one character may become ten.
-    start = path[:MAX_SPELLING]
+    start = path[:longest]
     spelled = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
-    if len(path) <= MAX_SPELLING and len(spelled) <= MAX_SPELLING:
+    if len(path) <= longest and len(spelled) <= longest:
         return spelled
-    return spelled[: MAX_SPELLING - 1] + "…"
+    return spelled[: longest - 1] + "…"

@@ -55,10 +55,11 @@ class Manifest:
         generation: counts the times that the device was filled from nothing, from 1.
         sequence: counts the shards of a generation, from 1, without a gap.
         encoding_id: of all its rows.
-        image_ids: of the rows, in their order, 64 hexadecimal digits each; none stands twice.
+        image_ids: of the images, in the order of their rows, 64 hexadecimal digits each; none stands twice. What frames
+            of clips share is not listed: its hash is its id.
         sha256: of the shard file.
         bytes: of the shard file.
-        payload_bytes: sum of the frames' payloads.
+        payload_bytes: sum of all rows' payloads, those of shared parts included.
         created_at: when it was made.
         creator: id of the key that signed it; known once it was opened.
     """

@@ -1,4 +1,7 @@
-"""The shard file: rows of :data:`rinr.shard.SHARD` as Parquet, uncompressed: payloads are entropy-coded already."""
+"""The shard file: rows of :data:`rinr.shard.SHARD` as Parquet, uncompressed: payloads are entropy-coded already.
+
+Shared parts of clips are rows as frames are; its manifest speaks of the images alone, since a part's id is its hash.
+"""
 
 import hashlib
 import io
@@ -9,19 +12,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rinr.codec.bytestream import PayloadError
-from rinr.shard import SHARD, ShardRow, from_table, to_table
+from rinr.shard import SHARD, ShardPart, ShardRow, are_parts, from_table, parts_in, to_table
 from storage.places.device_paths import safe_spelling
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import DATA, MAX_ROWS, Manifest
 
+MAX_TOLD = 80 * MAX_ROWS
+"""Characters of what is wrong with a shard: all images of the largest one are named, where it is what they share."""
+
 _ROWS_AT_ONCE = 64
 
 
-def write_shard(rows: Sequence[ShardRow]) -> bytes:
+def write_shard(rows: Sequence[ShardRow | ShardPart]) -> bytes:
     """A shard file: equal rows make equal bytes.
 
     Args:
-        rows: 1 to ``MAX_ROWS``.
+        rows: 1 to ``MAX_ROWS``, shared parts among them.
 
     Raises:
         ValueError: no rows, too many, or a row beyond what a shard may hold.
@@ -44,8 +50,10 @@ def write_shard(rows: Sequence[ShardRow]) -> bytes:
     return sink.getvalue()
 
 
-def read_shard(data: bytes, manifest: Manifest) -> list[ShardRow]:
-    """The rows of a shard, once its bytes, its hash, its rows and each of its frames were checked.
+def read_shard(data: bytes, manifest: Manifest) -> list[ShardRow | ShardPart]:
+    """The rows of a shard, shared parts first, once its bytes, its hash, its rows and its payloads were checked.
+
+    What is inside networks is not looked at.
 
     Args:
         data: the shard file.
@@ -67,13 +75,15 @@ def read_shard(data: bytes, manifest: Manifest) -> list[ShardRow]:
         )
     try:
         table = _table(data, manifest)
-        rows = from_table(table)
+        parts, rows = parts_in(table), from_table(table)
     except (pa.ArrowException, OSError, OverflowError, ValueError) as error:
         what = str(error) if isinstance(error, PayloadError | _ContentError) else f"no Parquet file of a shard: {error}"
-        raise ShardError(Fault.MALFORMED, f"{name}: {safe_spelling(what)}") from None
+        raise ShardError(Fault.MALFORMED, f"{name}: {safe_spelling(what, MAX_TOLD)}") from None
     if tuple(row.image_id for row in rows) != manifest.image_ids:
         raise ShardError(Fault.MALFORMED, f"{name}: its rows are not the images that its manifest says, in their order")
-    return rows
+    if len({part.part_id for part in parts}) < len(parts):
+        raise ShardError(Fault.MALFORMED, f"{name}: a shared part stands twice")
+    return [*parts, *rows]
 
 
 class _ContentError(ValueError):
@@ -84,8 +94,8 @@ def _table(data: bytes, manifest: Manifest) -> pa.Table:
     file = pq.ParquetFile(io.BytesIO(data))
     if not file.schema_arrow.equals(SHARD):
         raise _ContentError(f"the columns are {str(file.schema_arrow)[:200]!r}, not those of a shard")
-    if file.metadata.num_rows != manifest.rows:
-        raise _ContentError(f"{file.metadata.num_rows:,} rows, its manifest says {manifest.rows:,}")
+    if file.metadata.num_rows > MAX_ROWS:
+        raise _ContentError(f"{file.metadata.num_rows:,} rows, a shard has at most {MAX_ROWS:,}")
     # In what is neither compressed nor put into dictionaries there is never less than what comes out.
     batches, taken = [], 0
     for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
@@ -94,6 +104,9 @@ def _table(data: bytes, manifest: Manifest) -> pa.Table:
             raise _ContentError("it unpacks to more bytes than it has")
         batches.append(batch)
     table = pa.Table.from_batches(batches, file.schema_arrow)
+    images = table.num_rows - (pc.sum(are_parts(table["payload"])).as_py() or 0)
+    if images != manifest.rows:
+        raise _ContentError(f"{images:,} rows of images, its manifest says {manifest.rows:,}")
     payload_bytes = pc.sum(pc.cast(pc.binary_length(table["payload"]), pa.int64())).as_py() or 0
     if payload_bytes != manifest.payload_bytes:
         raise _ContentError(f"its payloads have {payload_bytes:,} bytes, its manifest says {manifest.payload_bytes:,}")

@@ -14,8 +14,8 @@ class Finding:
     Attributes:
         table: its name.
         kind: ``log``, ``file`` and ``row group`` (they cannot be read, or are not as written), ``row`` (it says what
-            cannot be), ``duplicate`` (its key stands in an earlier row) or ``relation`` (it speaks of a row that is
-            not there).
+            cannot be), ``duplicate`` (its key stands in an earlier row), ``part`` (what the frame shares with others
+            is lost) or ``relation`` (it speaks of a row that is not there).
         file: within the table's folder, as its log names it.
         row_group: number within the file, from 0.
         row: number within the row group, from 0.

@@ -1,6 +1,6 @@
 """Relations between tables: rows that speak of rows which are not there, and those of them that are awaited.
 
-An image speaks of its source, a delivery of its images.
+An image speaks of its source and of the part that it shares with others, a delivery of its images.
 """
 
 from collections.abc import Iterator
@@ -40,6 +40,12 @@ def loose_images(images: RowPrints, sources: RowPrints) -> Iterator[Loose]:
     what = "its image has no row in sources; the next ingestion of its device writes one"
     for row in np.flatnonzero(~np.isin(images.images, sources.images)).tolist():
         yield Loose(row, (images.image(row),), what)
+
+
+def frames_without_part(images: RowPrints, parts: RowPrints) -> list[int]:
+    """Numbers of the images' rows whose shared part is not there, or damaged: nobody can decode them."""
+    rows, needed = images.needing
+    return [int(row) for row in rows[~np.isin(needed, parts.sound)]]
 
 
 def loose_deliveries(deliveries: RowPrints, images: RowPrints) -> Iterator[Loose]:

@@ -25,7 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from storage.folder import Folder
 from storage.store import StoreError
-from storage.tables import LAYOUTS, Layout
+from storage.tables import IMAGES, LAYOUTS, Layout
 from storage.upkeep.damage import Damage
 from storage.upkeep.relations import AWAITED, DAMAGED
 from storage.upkeep.salvage import identities, is_whole, parted, rescued_batches, rows_of
@@ -87,7 +87,7 @@ def repair(url: str, progress: Callable[[int, int], None] | None = None, ask: As
             if not any(table.broken or table.probes for table in found.tables.values()):
                 break
             for layout in LAYOUTS:
-                work.mend(found.tables[layout.name], again=number > 0)
+                work.mend(found.tables[layout.name], found.lost_parts, again=number > 0)
             found = examine(url, progress)
         after = _awaited(found)
     return Repair(before, after, work.totals(work.dropped), work.totals(work.rescued), tuple(sorted(work.aside)))
@@ -122,11 +122,19 @@ class _Work:
         self.dropped: dict[str, int] = {}
         self.rescued: dict[str, int] = {}
         self.aside: set[str] = set()
+        self._lost_parts: Collection[str] = ()
         self._damaged = Folder(f"{url}/{DAMAGED}")
 
-    def mend(self, examined: Examined, again: bool) -> None:
-        """Take what is damaged out of one table; where that did not do, with the whole files that hold it."""
+    def mend(self, examined: Examined, lost_parts: Collection[str], again: bool) -> None:
+        """Take what is damaged out of one table; where that did not do, with the whole files that hold it.
+
+        Args:
+            examined: the table.
+            lost_parts: shared parts whose frames are lost with them.
+            again: it was tried before.
+        """
         layout = examined.layout
+        self._lost_parts = lost_parts if layout is IMAGES else ()
         for path in examined.broken:
             self._mend_file(layout, path)
         probes = sorted(examined.probes, key=lambda value: (value is None, value or ""))
@@ -149,7 +157,7 @@ class _Work:
             if not folder.exists(path):
                 return 0
             others = identities(layout, folder, [file for file in opened.files if file.path != path])
-            batches = rescued_batches(layout, folder, path, others)
+            batches = rescued_batches(layout, folder, path, others, self._lost_parts)
             first = next(batches, None)
             if first is None:
                 return 0
@@ -186,7 +194,7 @@ class _Work:
             held.update((file.path, []) for file in unseen)
             for path, row in rows_of(layout, folder, unseen, set(probes)):
                 held[path].append(row)
-            kept, dropped = parted(layout, [row for file in opened.files for row in held[file.path]])
+            kept, dropped = parted(layout, [row for file in opened.files for row in held[file.path]], self._lost_parts)
             if not dropped or again:
                 return 0
             self._put_aside(layout, dropped)

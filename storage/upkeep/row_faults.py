@@ -8,9 +8,10 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.frame import unpack_frame
+from rinr.codec.clip import NAME_BYTES, part_id, unpack_part
+from rinr.codec.frame import EncodedFrame, unpack_frame
 from rinr.labels import MAX_BOXES_PER_IMAGE, boxes_from_canonical, canonical_labels, labels_id
-from storage.tables import DELIVERIES, IMAGES, QUARANTINE, SOURCES, DeliveryStatus, Layout
+from storage.tables import DELIVERIES, IMAGES, PARTS, QUARANTINE, SOURCES, DeliveryStatus, Layout
 
 STATUSES = ("refused", "retry", "dropped", None)
 """What ``status`` in ``quarantine`` may say; null in rows of before version 2."""
@@ -77,6 +78,43 @@ def _image_faults(row: Row) -> list[str]:
             wrong.append(f"{name} is {value}")
     if not boxes and row.get("object_db") is not None:
         wrong.append("object_db is given, and there are no boxes")
+    return [*wrong, *_clip_faults(row, frame)]
+
+
+def _clip_faults(row: Row, frame: EncodedFrame) -> list[str]:
+    wrong = []
+    identity, shared = row.get("part_id"), row.get("bytes_shared")
+    said = frame.clip.part.hex() if frame.clip else None
+    if identity is not None and not _HASH.fullmatch(identity):
+        wrong.append(f"part_id is {_short(identity)}, expected 64 hexadecimal digits")
+    elif (identity and identity[: 2 * NAME_BYTES]) != said:
+        wrong.append(f"part_id is {identity}, and the payload needs {said or 'none'}")
+    if shared is not None and not 0 <= shared < math.inf:
+        wrong.append(f"bytes_shared is {shared}, expected 0 or more")
+    elif shared and identity is None:
+        wrong.append("bytes_shared is given, and the frame shares nothing")
+    return wrong
+
+
+def _part_faults(row: Row) -> list[str]:
+    wrong = [*_hashes(row, "part_id"), *_encoding(row.get("encoding_id"), "encoding_id"), *_times(row, "created_at")]
+    payload = row.get("payload")
+    if payload is None:
+        return [*wrong, "payload is missing"]
+    if (found := part_id(payload)) != row.get("part_id"):
+        wrong.append(f"payload: its SHA-256 is {found}: it is damaged, or another one")
+    try:
+        part = unpack_part(payload)
+    except PayloadError as error:
+        return [*wrong, f"payload: {error}"]
+    expected = {"bytes": len(payload), "width": part.width, "height": part.height}
+    wrong += [
+        f"{name} is {row.get(name)}, and the payload says {value}"
+        for name, value in expected.items()
+        if row.get(name) != value
+    ]
+    if (row.get("frames") or 0) < 1:
+        wrong.append(f"frames is {row.get('frames')}, expected 1 or more")
     return wrong
 
 
@@ -155,7 +193,8 @@ def _delivery_faults(row: Row) -> list[str]:
         wrong += [*_hashes(row, "sha256"), *_encoding(row.get("encoding_id"), "encoding_id")]
     if status == "planned" or any(items is not None for items in lists.values()):
         wrong += _lists_faults(row, lists)
-    return wrong
+    bad = [item for item in row.get("part_ids") or () if item is None or not _HASH.fullmatch(item)]
+    return [*wrong, *(f"part_ids hold {_short(item)}, which is no id" for item in bad[:1])]
 
 
 def _lists_faults(row: Row, lists: Mapping[str, Any]) -> list[str]:
@@ -214,6 +253,7 @@ def _short(value: Any) -> str:
 
 _CHECKS: dict[str, Callable[[Row], list[str]]] = {
     IMAGES.name: _image_faults,
+    PARTS.name: _part_faults,
     SOURCES.name: _source_faults,
     QUARANTINE.name: _refusal_faults,
     DELIVERIES.name: _delivery_faults,

@@ -43,6 +43,9 @@ class RowPrints:
         self._starts: list[tuple[int, str, int]] = []  # number of the first row of each file and row group
         self.deliveries: list[tuple[int, bytes]] = []
         """Of deliveries: each row's number, and the fingerprints of the keys that it lists."""
+        self._needing = bytearray()  # of images: the shared part of each row that needs one
+        self._needing_rows: list[int] = []
+        self._damaged: set[int] = set()
 
     def add(self, place: Place, values: Mapping[str, Any] | None) -> None:
         """Keep the fingerprints of the next row.
@@ -58,8 +61,25 @@ class RowPrints:
         self._identities += unlike or identity(self._layout, values or {})
         if self._layout in (IMAGES, SOURCES):
             self._images += unlike or fingerprint([(values or {}).get("image_id")])
+            if values is not None and self._layout is IMAGES and values.get("part_id") is not None:
+                self._needing += fingerprint([values["part_id"]])
+                self._needing_rows.append(number)
         elif self._layout is DELIVERIES and values is not None:
             self.deliveries.append((number, b"".join(map(fingerprint, delivered_keys(values)))))
+
+    def mark_damaged(self) -> None:
+        """Say of the row added last that nothing is to be expected of it."""
+        self._damaged.add(len(self._identities) // 16 - 1)
+
+    @property
+    def sound(self) -> Prints:
+        """Identities of the rows that are not damaged, ``[rows]``."""
+        return np.delete(self.identities, sorted(self._damaged))
+
+    @property
+    def needing(self) -> tuple[npt.NDArray[np.int64], Prints]:
+        """Of images: numbers of the rows that need a shared part, and the identities of those parts."""
+        return np.array(self._needing_rows, np.int64), as_prints(self._needing)
 
     @property
     def identities(self) -> Prints:

@@ -1,6 +1,6 @@
 """Salvage: what a repair reads of damaged tables, row by row: what is good, what is double and what is lost."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -64,13 +64,15 @@ def identities(layout: Layout, folder: Folder, files: Iterable[DataFile]) -> set
     return prints
 
 
-def rescued_batches(layout: Layout, folder: Folder, path: str, others: set[bytes]) -> Iterator[pa.RecordBatch]:
-    """The good rows of a file that stand in no other, each once."""
+def rescued_batches(
+    layout: Layout, folder: Folder, path: str, others: set[bytes], lost_parts: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The good rows of a file that stand in no other, each once; frames of lost parts are not good."""
     waiting: list[dict[str, Any]] = []
     size = 0
     try:
         for _, _, values, _ in readable_rows(folder, path):
-            if values is None or faults(layout, values):
+            if values is None or values.get("part_id") in lost_parts or faults(layout, values):
                 continue
             own = identity(layout, values)
             if own in others:
@@ -87,13 +89,16 @@ def rescued_batches(layout: Layout, folder: Folder, path: str, others: set[bytes
         yield pa.RecordBatch.from_pylist(waiting, schema=layout.schema)
 
 
-def parted(layout: Layout, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows to keep, and rows to drop: damaged ones, and of several of one identity all but the oldest."""
+def parted(
+    layout: Layout, rows: list[dict[str, Any]], lost_parts: Collection[str] = ()
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows to keep, and rows to drop: damaged ones, frames of lost parts, and of several of one identity all but the
+    oldest."""
     kept: dict[bytes, dict[str, Any]] = {}
     dropped = []
     for row in sorted(rows, key=lambda row: str(row.get(layout.order))):
         own = identity(layout, row)
-        if own in kept or faults(layout, row):
+        if own in kept or row.get("part_id") in lost_parts or faults(layout, row):
             dropped.append(row)
         else:
             kept[own] = row

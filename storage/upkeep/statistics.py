@@ -57,7 +57,7 @@ class Share:
     Attributes:
         name: of the device, family, preset or encoding, or the day (UTC) as ``2026-05-01``.
         rows: how many.
-        bytes: of their payloads.
+        bytes: of their payloads, and their shares of what frames of clips share.
     """
 
     name: str
@@ -74,7 +74,8 @@ class Statistics:
         version: of its schema.
         tables: in the order of :data:`storage.tables.LAYOUTS`.
         images: different pictures that have a row in ``images``.
-        payload_bytes: of all rows of ``images``.
+        payload_bytes: of all rows of ``images``, with what frames of clips share.
+        shared_bytes: of them, what frames of clips share.
         days: by the day on which rows were written, the first first.
         devices: by device, the largest first. A row counts with each device that its picture was taken from, so that
             these may come to more than all rows.
@@ -90,6 +91,7 @@ class Statistics:
     tables: tuple[TableSize, ...]
     images: int
     payload_bytes: int
+    shared_bytes: int
     days: tuple[Share, ...]
     devices: tuple[Share, ...]
     families: tuple[Share, ...]
@@ -100,12 +102,12 @@ class Statistics:
 
     @property
     def bytes(self) -> int:
-        """All bytes of the four tables: files, logs, and what vacuum would remove."""
+        """All bytes of the tables: files, logs, and what vacuum would remove."""
         return sum(table.bytes + table.log_bytes + table.orphan_bytes for table in self.tables)
 
     @property
     def ratio(self) -> float | None:
-        """Bytes of the four tables' files over bytes of the payloads; ``None`` without payloads."""
+        """Bytes of the tables' files over bytes of the payloads; ``None`` without payloads."""
         return sum(table.bytes for table in self.tables) / self.payload_bytes if self.payload_bytes else None
 
 
@@ -141,7 +143,8 @@ def statistics(url: str) -> Statistics:
         version=version,
         tables=sizes,
         images=len(images.prints),
-        payload_bytes=int(images.bytes.sum()),
+        payload_bytes=round(images.bytes.sum()),
+        shared_bytes=round(images.shared_bytes),
         days=tuple(sorted(images.shares["day"], key=lambda share: share.name)),
         devices=devices,
         families=images.shares["family"],
@@ -159,13 +162,15 @@ class _Images:
     Attributes:
         prints: fingerprints of the different pictures, sorted, ``[pictures]``.
         rows: of each picture, ``[pictures]``.
-        bytes: of its rows' payloads, ``[pictures]``.
+        bytes: of its rows' payloads and of their shares of what frames share, ``[pictures]``.
+        shared_bytes: all of those shares.
         shares: by column, the largest first; the day stands in the column ``day``.
     """
 
     prints: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
-    bytes: npt.NDArray[np.int64]
+    bytes: npt.NDArray[np.float64]
+    shared_bytes: float
     shares: dict[str, tuple[Share, ...]]
 
 
@@ -178,27 +183,34 @@ def _batches(table: Table, columns: list[str]) -> Iterator[pa.Table]:
 
 
 def _count_images(table: Table) -> _Images:
-    prints, sizes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    shares: dict[str, dict[str, Share]] = {name: {} for name in (*_BY, "day")}
-    for batch in _batches(table, ["image_id", *_BY, "bytes_total", "created_at"]):
+    prints, sizes = [np.empty(0, np.int64)], [np.empty(0, np.float64)]
+    shared_bytes = 0.0
+    # By column and name: rows, and bytes, which are rounded once all are added up.
+    known: dict[str, dict[str, tuple[int, float]]] = {name: {} for name in (*_BY, "day")}
+    for batch in _batches(table, ["image_id", *_BY, "bytes_total", "bytes_shared", "created_at"]):
         prints.append(fingerprints(batch.select(["image_id"])))
-        sizes.append(pc.fill_null(batch["bytes_total"], 0).to_numpy())
+        shared = pc.fill_null(batch["bytes_shared"], 0.0)
+        size = pc.add(pc.fill_null(batch["bytes_total"], 0).cast(pa.float64()), shared)
+        sizes.append(size.to_numpy())
+        shared_bytes += pc.sum(shared).as_py() or 0.0
         # Times are stored in UTC.
         days = batch["created_at"].cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
-        with_days = batch.append_column("day", days)
-        for name, known in shares.items():
-            grouped = with_days.group_by(name, use_threads=False).aggregate([("bytes_total", "sum"), ([], "count_all")])
+        with_days = batch.append_column("day", days).append_column("size", size)
+        for name, of_column in known.items():
+            grouped = with_days.group_by(name, use_threads=False).aggregate([("size", "sum"), ([], "count_all")])
             for row in grouped.to_pylist():
-                before = known.get(str(row[name]), Share(str(row[name]), 0, 0))
-                total = before.bytes + (row["bytes_total_sum"] or 0)
-                known[before.name] = Share(before.name, before.rows + row["count_all"], total)
+                rows, total = of_column.get(str(row[name]), (0, 0.0))
+                of_column[str(row[name])] = (rows + row["count_all"], total + (row["size_sum"] or 0.0))
     pictures, places = np.unique(np.concatenate(prints), return_inverse=True)
     return _Images(
         pictures,
         np.bincount(places, minlength=len(pictures)),
-        # Sums of floats are exact up to 2 ** 53: nine petabytes.
-        np.bincount(places, np.concatenate(sizes), len(pictures)).astype(np.int64),
-        {name: _sorted(known.values()) for name, known in shares.items()},
+        np.bincount(places, np.concatenate(sizes), len(pictures)).astype(np.float64),
+        shared_bytes,
+        {
+            name: _sorted(Share(own, rows, round(total)) for own, (rows, total) in of_column.items())
+            for name, of_column in known.items()
+        },
     )
 
 
@@ -216,8 +228,8 @@ def _devices(images: _Images, sources: Table) -> tuple[Share, ...]:
     for device, parts in taken.items():
         its = np.isin(images.prints, np.concatenate(parts))
         rest &= ~its
-        shares.append(Share(device, int(images.rows[its].sum()), int(images.bytes[its].sum())))
-    shares.append(Share(NO_SOURCE, int(images.rows[rest].sum()), int(images.bytes[rest].sum())))
+        shares.append(Share(device, int(images.rows[its].sum()), round(images.bytes[its].sum())))
+    shares.append(Share(NO_SOURCE, int(images.rows[rest].sum()), round(images.bytes[rest].sum())))
     return _sorted(share for share in shares if share.rows)
 
 

@@ -27,10 +27,19 @@ _BATCH, _BATCH_BYTES = 256, 1 << 23  # rows, and bytes of them, in memory at onc
 _MAX_SHOWN = 120  # characters of a value in a finding
 
 _ADDED = {
-    IMAGES.name: ("payload",),
+    IMAGES.name: ("payload", "bytes_shared", "part_id", "clip"),
     SOURCES.name: ("etag", "labels_state"),
     QUARANTINE.name: ("etag", "status"),
-    DELIVERIES.name: ("generation", "sequence", "status", "number", "encoding_id", "reason", "encoding_ids"),
+    DELIVERIES.name: (
+        "generation",
+        "sequence",
+        "status",
+        "number",
+        "encoding_id",
+        "part_ids",
+        "reason",
+        "encoding_ids",
+    ),
 }
 """Columns that not all versions of the schema have: files may lack them."""
 

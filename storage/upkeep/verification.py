@@ -5,7 +5,7 @@ keys are kept, to find keys that stand twice and rows that speak of others which
 was found stands in :mod:`storage.upkeep.repair`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,9 @@ from deltalake.exceptions import DeltaError
 from storage.folder import Folder
 from storage.landing import Landing
 from storage.store import Store, StoreError
-from storage.tables import DELIVERIES, IMAGES, LAYOUTS, QUARANTINE, SOURCES, Layout
+from storage.tables import DELIVERIES, IMAGES, LAYOUTS, PARTS, QUARANTINE, SOURCES, Layout
 from storage.upkeep.damage import LISTED, Damage, Finding, Findings, TableState
-from storage.upkeep.relations import Loose, awaited_fingerprints, loose_deliveries, loose_images
+from storage.upkeep.relations import Loose, awaited_fingerprints, frames_without_part, loose_deliveries, loose_images
 from storage.upkeep.row_faults import faults
 from storage.upkeep.row_prints import Place, RowPrints
 from storage.upkeep.table_files import (
@@ -61,14 +61,19 @@ class Examined:
 
 @dataclass
 class Examination:
-    """All four tables, and the report of them."""
+    """All tables, and the report of them.
+
+    Attributes:
+        lost_parts: ids of the shared parts that images need and that are not there, or damaged.
+    """
 
     damage: Damage
     tables: dict[str, Examined]
+    lost_parts: frozenset[str] = frozenset()
 
 
 def verify(url: str, progress: Callable[[int, int], None] | None = None) -> Damage:
-    """Read all four tables of a store, check every file, row, checksum and relation, and name what is damaged.
+    """Read all tables of a store, check every file, row, checksum and relation, and name what is damaged.
 
     Rows that are appended meanwhile do not disturb it: each table is read in the snapshot of the beginning.
 
@@ -91,7 +96,7 @@ def examine(url: str, progress: Callable[[int, int], None] | None = None) -> Exa
             raise StoreError(f"there is no store at {url}; check its URL")
         walk = _Walk(url, progress or _ignore)
         # Opened in this order, what a row speaks of is in a snapshot at least as new as its own.
-        opened = {layout.name: open_table(url, layout) for layout in (DELIVERIES, IMAGES, SOURCES, QUARANTINE)}
+        opened = {layout.name: open_table(url, layout) for layout in (DELIVERIES, IMAGES, PARTS, SOURCES, QUARANTINE)}
         walk.announce(opened.values())
         for layout in LAYOUTS:
             walk.table(layout, opened[layout.name])
@@ -106,7 +111,7 @@ def examine(url: str, progress: Callable[[int, int], None] | None = None) -> Exa
             landed=landed,
             awaited=walk.awaited,
         )
-    return Examination(damage, walk.tables)
+    return Examination(damage, walk.tables, frozenset(walk.lost_parts))
 
 
 @contextmanager
@@ -130,6 +135,7 @@ class _Walk:
         self.findings = Findings()
         self.tables: dict[str, Examined] = {}
         self.awaited = 0
+        self.lost_parts: set[str] = set()
         self._url, self._progress = url, progress
         self._done = self._total = 0
         self._prints = {layout.name: RowPrints(layout) for layout in LAYOUTS}
@@ -180,6 +186,8 @@ class _Walk:
             found.append((IMAGES, loose_images(images, sources)))
         if self.tables[IMAGES.name].unreadable is None:
             found.append((DELIVERIES, loose_deliveries(deliveries, images)))
+        if self.tables[PARTS.name].unreadable is None:
+            self._without_part(frames_without_part(images, self._prints[PARTS.name]))
         acknowledged = awaited_fingerprints(self._url)
         for layout, rows in found:
             for loose in rows:
@@ -212,6 +220,7 @@ class _Walk:
                     key = _spelled(layout, values)
                     self.findings.add(Finding(layout.name, "row", "; ".join(wrong), file.path, group, row, key))
                     examined.probes.add(values.get(layout.probe))
+                    prints.mark_damaged()
         except BROKEN as error:
             whats.append(f"it cannot be read: {reason_of(error)}")
         if not whats and file.path not in examined.broken and file.rows not in (None, rows):
@@ -231,10 +240,29 @@ class _Walk:
             self._found_at(layout, number, "duplicate", "a row before it has the same key")
             place = self._prints[layout.name].place(number)
             places.setdefault((place.path, place.group), []).append(place.row)
+        for row in self._read_at(layout, places, [layout.probe]):
+            examined.probes.add(row[layout.probe])
+
+    def _without_part(self, numbers: Sequence[int]) -> None:
+        """Images that nobody can decode, as what they share with others is lost."""
+        places: dict[tuple[str, int], list[int]] = {}
+        what = "its shared part has no sound row in parts, so that it cannot be decoded; repair, and encode it anew"
+        for number in numbers:
+            place = self._prints[IMAGES.name].place(number)
+            places.setdefault((place.path, place.group), []).append(place.row)
+        for row in self._read_at(IMAGES, places, [IMAGES.probe, "part_id"]):
+            self.tables[IMAGES.name].probes.add(row[IMAGES.probe])
+            self.lost_parts.add(row["part_id"])
+        for number in numbers:
+            self._found_at(IMAGES, number, "part", what)
+
+    def _read_at(
+        self, layout: Layout, places: Mapping[tuple[str, int], Sequence[int]], columns: list[str]
+    ) -> Iterator[dict[str, Any]]:
+        """Columns of rows: of each file and row group those of some numbers."""
         for (path, group), rows in places.items():
             with suppress(*BROKEN), parquet(self._folder(layout), path) as file:
-                values = file.read_row_group(group, [layout.probe], use_threads=False)[layout.probe]
-                examined.probes.update(values[row].as_py() for row in rows)
+                yield from file.read_row_group(group, columns, use_threads=False).take(pa.array(rows)).to_pylist()
 
     def _found_at(self, layout: Layout, number: int, kind: str, what: str) -> None:
         """Note what is wrong with the row of a number in its table."""

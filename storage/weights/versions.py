@@ -3,7 +3,8 @@
 A store that has tables and no such file was written by the first release, and is of version 1. Tables of earlier
 versions lack columns, which then read as null: those of version 1 ``etag``, ``labels_state`` and the quarantine's
 ``status``, those of versions 1 and 2 what ``deliveries`` says beyond one row a shard (``generation``, ``sequence``,
-``status``, ``number``, ``encoding_id``, ``reason``).
+``status``, ``number``, ``encoding_id``, ``reason``), those of versions 1 to 3 what is said of clips (``part_id``,
+``bytes_shared`` and ``clip`` of ``images``, ``part_ids`` of ``deliveries``, the table ``parts``).
 """
 
 import json
@@ -16,7 +17,7 @@ from storage.tables import LAYOUTS
 
 FILE = "store.json"
 FORMAT = "rinr-store"
-VERSION = 3
+VERSION = 4
 """The version that this program writes, and the newest that it reads."""
 
 _MAX_BYTES = 65_536

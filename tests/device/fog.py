@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rinr.shard import ShardRow
+from rinr.shard import ShardPart, ShardRow, frames_among, to_table
 from storage.fleet import Device
 from storage.inbox import Inbox
 from storage.outbox import Outbox
@@ -50,7 +50,7 @@ class Fog:
         return Path(self.device.inbox)
 
     def shard(
-        self, rows: Sequence[ShardRow], sequence: int, key: SigningKey | None = None, **fields: Any
+        self, rows: Sequence[ShardRow | ShardPart], sequence: int, key: SigningKey | None = None, **fields: Any
     ) -> tuple[Manifest, bytes, bytes]:
         """A manifest, its shard file, and the manifest signed; ``fields`` are the manifest's where they differ."""
         data = fields.pop("data", None) or write_shard(rows)
@@ -59,16 +59,16 @@ class Fog:
             generation=self.generation,
             sequence=sequence,
             encoding_id="instant-1",
-            image_ids=tuple(row.image_id for row in rows),
+            image_ids=tuple(row.image_id for row in frames_among(rows)),
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
-            payload_bytes=sum(row.frame.bytes_total for row in rows),
+            payload_bytes=sum(map(len, to_table(rows)["payload"].to_pylist())),
             created_at=datetime(2026, 1, 2, tzinfo=UTC),
         )
         manifest = replace(manifest, **fields)
         return manifest, data, write_manifest(manifest, key or self.keyring.signer())
 
-    def deliver(self, rows: Sequence[ShardRow], **fields: Any) -> Manifest:
+    def deliver(self, rows: Sequence[ShardRow | ShardPart], **fields: Any) -> Manifest:
         """The next shard into the inbox."""
         self.sent += 1
         manifest, data, signed = self.shard(rows, self.sent, **fields)

@@ -1,12 +1,14 @@
 import hashlib
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
 from rinr.boxes import Box
 from rinr.codec.bytestream import PayloadError
-from rinr.codec.frame import EncodedFrame, pack_frame
-from rinr.shard import SHARD, ShardRow, frames_of, from_table, to_table
+from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_name
+from rinr.codec.frame import EncodedFrame, pack_frame, part_needed
+from rinr.shard import SHARD, ShardPart, ShardRow, frames_among, frames_of, from_table, parts_in, to_table
 
 FRAMES = [
     EncodedFrame(64, 48, b"background", (Box(1, 2, 3, 4, "boat"),), b"objects"),
@@ -68,3 +70,53 @@ def test_frames_of_the_weight_store():
     broken = table.set_column(1, "payload", pa.array([payloads[0], payloads[1][:-1]]))
     with pytest.raises(PayloadError, match=f"the frame of image {IDS[1]}: "):
         frames_of(broken)
+
+
+PART = ShardPart(pack_part(SharedPart(80, 60, b"network")))
+OF_CLIP = [
+    ShardRow(
+        image_id, EncodedFrame(64, 48, b"own", clip=ClipPlace(part_name(PART.payload), number, (0, 0), (number, 0)))
+    )
+    for number, image_id in enumerate(IDS)
+]
+
+
+def test_a_shared_part_travels_in_a_row_named_by_its_hash():
+    table = to_table([PART, *OF_CLIP, ROWS[1]])
+    assert table["image_id"].to_pylist()[0] == hashlib.sha256(PART.payload).digest()
+    assert table["payload"].to_pylist()[0] == PART.payload
+    assert from_table(table) == [*OF_CLIP, ROWS[1]] == frames_among([PART, *OF_CLIP, ROWS[1]])
+    assert parts_in(table) == [PART]
+    assert parts_in(to_table(ROWS)) == []
+
+
+@pytest.mark.parametrize("harm", ["another part's id", "damaged", "malformed"])
+def test_a_part_that_is_not_what_its_id_says_is_refused_and_all_its_frames_are_named(harm: str):
+    payload, identity = PART.payload, bytes.fromhex(PART.part_id)
+    if harm == "another part's id":
+        payload = pack_part(SharedPart(80, 60, b"another"))
+    elif harm == "damaged":
+        payload = payload[:-1] + bytes([payload[-1] ^ 1])
+    else:
+        payload = payload[:-1]
+        identity = hashlib.sha256(payload).digest()
+    rows = to_table(OF_CLIP).to_pylist()
+    if harm == "malformed":  # frames that mean just these bytes
+        frames = [replace(row.frame, clip=ClipPlace(identity[:8])) for row in OF_CLIP]
+        rows = [
+            {"image_id": bytes.fromhex(row.image_id), "payload": pack_frame(frame)}
+            for row, frame in zip(OF_CLIP, frames, strict=True)
+        ]
+    table = pa.Table.from_pylist([{"image_id": identity, "payload": payload}, *rows], schema=SHARD)
+    with pytest.raises(PayloadError, match=f"the shared part {identity.hex()}: ") as caught:
+        parts_in(table)
+    assert f"2 frames need it: {IDS[0]}, {IDS[1]}" in str(caught.value)
+    assert ("its SHA-256 is" in str(caught.value)) == (harm != "malformed")
+
+
+def test_which_part_a_frame_needs_stands_at_its_beginning():
+    for row in OF_CLIP:
+        assert part_needed(pack_frame(row.frame)) == part_name(PART.payload)
+        assert part_needed(pack_frame(row.frame)[:6]) is None
+    for other in (pack_frame(FRAMES[0]), b"", b"RI", b"RINR\x01" + bytes(30), b"RI\xff" + bytes(20), PART.payload):
+        assert part_needed(other) is None

@@ -12,6 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rinr.codec.clip import part_id
+from rinr.codec.encoded import EncodedClip
+from rinr.shard import ShardPart, frames_among
 from storage.delivery import DeliveryReport, candidates, deliver
 from storage.fleet import Device
 from storage.inbox import Inbox
@@ -46,6 +49,12 @@ class MemoryStore:
             return 0
         self.before("append")
         for row in rows:
+            if isinstance(row, EncodedClip):
+                if row.part is not None:
+                    values = {"part_id": part_id(row.part), "payload": row.part, "bytes": len(row.part)}
+                    self.rows["parts"].setdefault((values["part_id"],), values)
+                added += self.append(row.images)
+                continue
             layout, as_row = _KINDS[type(row)]
             self._clock += timedelta(milliseconds=1)
             values = as_row(row, self._clock) | {layout.order: self._clock}
@@ -71,6 +80,9 @@ class MemoryStore:
         if encoding_id is not None:
             where &= pc.field("encoding_id") == encoding_id
         return self.scan(IMAGES, columns, where, superseded=superseded)
+
+    def parts(self, part_ids: Iterable[str | None]) -> dict[str, bytes]:
+        return {one: self.rows["parts"][one,]["payload"] for one in part_ids if (one,) in self.rows["parts"]}
 
     def events(self, status: str | None = None) -> list[dict[str, Any]]:
         rows = self.rows["deliveries"].values()
@@ -101,7 +113,13 @@ class Edge:
     @property
     def images(self) -> dict[str, Any]:
         """The newest frame of each image."""
-        return {row.image_id: row.frame for _, (_, rows) in sorted(self.held.items()) for row in rows}
+        return {row.image_id: row.frame for _, (_, rows) in sorted(self.held.items()) for row in frames_among(rows)}
+
+    @property
+    def parts(self) -> dict[int, list[str]]:
+        """Ids of the shared parts that each shard carried, of those that carried any."""
+        found = {n: [row.part_id for row in rows if isinstance(row, ShardPart)] for n, (_, rows) in self.held.items()}
+        return {sequence: ids for sequence, ids in found.items() if ids}
 
     def receive(self, at_most: int = 100) -> int:
         """Take what comes next in the inbox; how many shards."""
@@ -132,7 +150,7 @@ class Edge:
                 if manifest.generation > self.generation:
                     self.generation, self.held, self.copies = manifest.generation, {}, {}
                 self.held[manifest.sequence] = (manifest, rows)
-                for row in rows:
+                for row in frames_among(rows):
                     key = (row.image_id, row.frame)
                     self.copies[key] = self.copies.get(key, 0) + 1
                 taken += 1

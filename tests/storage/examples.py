@@ -6,6 +6,7 @@ import io
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 from rinr.boxes import Box
-from rinr.codec.encoded import EncodedImage
+from rinr.codec.clip import ClipPlace, SharedPart, pack_part, part_id, part_name
+from rinr.codec.encoded import EncodedClip, EncodedImage
 from rinr.codec.frame import EncodedFrame
 from storage.store import Store
 from storage.tables import Source
@@ -105,3 +107,20 @@ def append_numbers(url: str, numbers: list[int], batch: int, writers: int) -> in
         store.append([encoded_image(number) for number in numbers[start : start + batch]])
         for start in range(0, len(numbers), batch)
     )
+
+
+def shared_part(number: int, size: int = 200) -> bytes:
+    """What frames of a clip share, unlike that of any other number; its network is nonsense."""
+    return pack_part(SharedPart(96, 72, (digest(f"part {number}").encode() * (size // 64 + 1))[:size]))
+
+
+def clip_of(numbers: Sequence[int], part: bytes, *, new: bool = True, **changes: Any) -> EncodedClip:
+    """Encoded images that share a part; where it is not new, an earlier clip brought it."""
+    images = []
+    for number in numbers:
+        image = encoded_image(number, **changes)
+        frame = replace(image.frame, clip=ClipPlace(part_name(part), 0, (0, 0), (number, 1)))
+        shared = len(part) / len(numbers) if new else 0.0
+        reason = f"one of {len(numbers)} frames"
+        images.append(replace(image, frame=frame, part_id=part_id(part), bytes_shared=shared, clip=reason))
+    return EncodedClip(tuple(images), part if new else None)

@@ -48,6 +48,7 @@ def delivery(sequence: int, numbers: Iterable[int], **changes: Any) -> Delivery:
 
 def fill(store: Store, batches: int = 3, size: int = 4) -> None:
     """Batches of images, one file each; a source of each, one refusal, and a delivery of the first two images."""
+    store.create()
     numbers = range(batches * size)
     store.append([sound_source(number) for number in numbers])
     for start in range(0, len(numbers), size):

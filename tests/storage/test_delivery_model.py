@@ -18,15 +18,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rinr.codec.encoded import EncodedImage
+from rinr.shard import frames_among
 from storage.delivery import MAX_WAITING, candidates, deliver
 from storage.fleet import Device, Receives
 from storage.inbox import Inbox
 from tests.storage.delivery_bench import FOG, Edge, MemoryStore, inbox_bytes, reset_row
-from tests.storage.examples import ENCODING, digest, encoded_image, source
+from tests.storage.examples import ENCODING, clip_of, digest, encoded_image, shared_part, source
 
 NAMES = ("cam-a", "cam-b", "cam-c")
 STEPS = (
     "images",
+    "clip",
     "relabel",
     "contact",
     "contact",
@@ -53,12 +55,27 @@ class World:
         self.owner: dict[str, str] = {}
         self.newest: dict[str, EncodedImage] = {}
         self.edges = [Edge(_device(folder / name, name, rules.get(name, Receives())), key=None) for name in NAMES]
+        self.parts: list[bytes] = []
         self.put = Inbox.put
 
     def images(self) -> None:
         for _ in range(self.random.randrange(1, 6)):
             image = encoded_image(len(self.owner))
             self.owner[image.image_id] = self.random.choice(NAMES)
+            self._add(image)
+
+    def clip(self) -> None:
+        """Frames of a new clip, or some that come later to one that is there."""
+        new = not self.parts or self.random.random() < 0.6
+        if new:
+            self.parts.append(shared_part(len(self.parts), self.random.choice([100, 700])))
+        part = self.parts[-1] if new else self.random.choice(self.parts)
+        first = len(self.owner)
+        clip = clip_of(range(first, first + self.random.randrange(1, 5)), part, new=new)
+        self.store.append([replace(clip, images=())])
+        owner = self.random.choice(NAMES)
+        for image in clip.images:
+            self.owner[image.image_id] = owner
             self._add(image)
 
     def relabel(self) -> None:
@@ -133,6 +150,12 @@ class World:
                 shard = [row for row in rows if row["sequence"] == sequence and row["status"] == "planned"]
                 assert tuple(shard[0]["image_ids"]) == manifest.image_ids
                 assert sizes[sequence] >= manifest.bytes
+            carried = [part_id for _, ids in sorted(edge.parts.items()) for part_id in ids]
+            assert len(set(carried)) == len(carried)  # each once
+            for sequence, (_, held) in edge.held.items():
+                here = {part_id for number, ids in edge.parts.items() if number <= sequence for part_id in ids}
+                needed = {row.frame.clip.part.hex() for row in frames_among(held) if row.frame.clip}
+                assert needed <= {part_id[:16] for part_id in here}  # and before the frames that need it
             assert Inbox(edge.device.inbox).names() == []
             assert {row["sequence"] for row in rows if row["status"] == "acknowledged"} == set(edge.held)
 

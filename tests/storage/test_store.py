@@ -255,7 +255,7 @@ def test_a_store_that_is_not_there_reads_as_empty(store: Store):
 def test_create_makes_all_tables_and_can_be_repeated(store: Store):
     store.create()
     store.create()
-    names = ["deliveries", "images", "quarantine", "sources", "store.json"]
+    names = ["deliveries", "images", "parts", "quarantine", "sources", "store.json"]
     assert sorted(path.name for path in Path(store.url).iterdir()) == names
     assert store.append([encoded_image(1)]) == 1
 

@@ -37,10 +37,13 @@ def test_columns_of_images_in_order():
         "bytes_background",
         "bytes_objects",
         "bytes_overhead",
+        "bytes_shared",
         "background_db",
         "object_db",
         "fit_seconds",
         "codec_version",
+        "part_id",
+        "clip",
         "created_at",
     ]
 
@@ -61,12 +64,12 @@ def test_a_source_survives_its_row():
 def delivery_from_row(row: dict[str, Any]) -> Delivery:
     """The inverse of ``delivery_row``, for rows of version 3."""
     values = {name: value for name, value in row.items() if name not in ("shard", "encoding_ids")}
-    return Delivery(**values | {name: tuple(row[name] or ()) for name in ("image_ids", "labels_ids")})
+    return Delivery(**values | {name: tuple(row[name] or ()) for name in ("image_ids", "labels_ids", "part_ids")})
 
 
 def test_a_delivery_survives_its_row():
     heard = Delivery("cam-b", 2, 0, "heard", number=2**60)
-    planned = Delivery("cam-b", 1, 7, "planned", 0, "e", digest("s"), 10, 8, 2, ("i", "j"), ("l", "m"))
+    planned = Delivery("cam-b", 1, 7, "planned", 0, "e", digest("s"), 10, 8, 2, ("i", "j"), ("l", "m"), ("p",))
     for delivery in (heard, planned, replace(planned, status="refused", reason="edited", number=-1)):
         row = pa.Table.from_pylist([delivery_row(delivery)], schema=DELIVERIES.schema).to_pylist()[0]
         assert row["shard"] == f"shard-{delivery.generation:04d}-{delivery.sequence:08d}"

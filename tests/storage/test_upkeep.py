@@ -24,7 +24,7 @@ from storage.store import LOOSE_FILES, Store
 from storage.tables import IMAGES, LAYOUTS, QUARANTINE, SOURCES, Delivery, Refusal
 from storage.weights import compaction
 from storage.weights.delta import Table
-from tests.storage.examples import ENCODING, digest, encoded_image, source
+from tests.storage.examples import ENCODING, clip_of, digest, encoded_image, shared_part, source
 
 
 @pytest.fixture
@@ -163,6 +163,7 @@ class TestCompaction:
 
     def test_every_plain_column_can_be_filtered_by_before_and_after(self, many: Store):
         """With deltalake's datasets a filter finds nothing where the log has no statistics of its column."""
+        many.append([clip_of([101], shared_part(1))])
         for _ in range(2):
             everything = many.scan(IMAGES)
             for name in IMAGES.schema.names:

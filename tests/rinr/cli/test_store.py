@@ -33,7 +33,11 @@ def test_a_clean_store(store: Store) -> None:
     assert "clean" in output
     told = json.loads(invoke("verify", "--store", store.url, "--json").stdout)
     assert told["clean"] is True
-    assert [(table["name"], table["rows"]) for table in told["tables"]][:2] == [("images", 12), ("sources", 12)]
+    assert [(table["name"], table["rows"]) for table in told["tables"]][:3] == [
+        ("images", 12),
+        ("parts", 0),
+        ("sources", 12),
+    ]
     assert "nothing is damaged" in invoke("repair", "--store", store.url).output
 
 
@@ -94,4 +98,4 @@ def test_a_newer_store_is_refused(store: Store) -> None:
     (Path(store.url) / "store.json").write_text('{"format": "rinr-store", "version": 9}')
     for command in ("verify", "repair", "stats"):
         output = invoke(command, "--store", store.url, code=1).output
-        assert "of version 9, this program knows up to 3: update rinr" in output.replace("\n", " ")
+        assert "of version 9, this program knows up to 4: update rinr" in output.replace("\n", " ")

@@ -30,7 +30,9 @@ def decoded(monkeypatch):
     """How many frames were entropy decoded."""
     counts = []
     plain = loading.entropy_decode
-    monkeypatch.setattr(loading, "entropy_decode", lambda frames: (counts.append(len(frames)), plain(frames))[1])
+    monkeypatch.setattr(
+        loading, "entropy_decode", lambda frames, **how: (counts.append(len(frames)), plain(frames, **how))[1]
+    )
     return counts
 
 

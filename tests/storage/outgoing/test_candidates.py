@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from rinr.boxes import Box
+from rinr.codec.clip import part_id
 from storage.outgoing.candidates import LEAST_OBJECTS, ROW_BYTES, candidates, microseconds
 from storage.store import Store
 from storage.tables import IMAGES
-from tests.storage.examples import ENCODING, digest, encoded_image, source
+from tests.storage.examples import ENCODING, clip_of, digest, encoded_image, shared_part, source
 
 LABELS = ("boat", "buoy", "it's \N{SPEEDBOAT}")
 
@@ -105,9 +106,29 @@ def test_images_of_other_programs_whose_ids_are_no_hashes_are_told_apart(store: 
     assert found.places(pa.array(["j"]), pa.array([digest("x")])).tolist() == [ids.index("j")]
 
 
+def test_frames_of_clips_know_their_part_and_their_share(store: Store):
+    one, two = shared_part(1, 400), shared_part(2, 900)
+    store.append([clip_of([0, 2], one), clip_of([4], two), clip_of([6], one, new=False)])
+    store.append([encoded_image(8)])
+    found = candidates(store, ENCODING)
+    part_ids = found.part_ids.to_pylist()
+    assert sorted(part_ids) == sorted([part_id(one), part_id(two)])
+    assert dict(zip(part_ids, found.part_sizes.tolist(), strict=True)) == {
+        part_id(one): len(one),
+        part_id(two): len(two),
+    }
+    said = {}
+    for image_id, part, share in zip(found.image_ids.to_pylist(), found.part_of, found.shares, strict=True):
+        said[image_id] = (None if part < 0 else part_ids[part], share)
+    expected = {0: (one, len(one) / 2), 2: (one, len(one) / 2), 4: (two, len(two)), 6: (one, 0), 8: (None, 0)}
+    assert said == {digest(f"image {n}"): (part and part_id(part), share) for n, (part, share) in expected.items()}
+    assert found.numbered({part_id(two), "another"}).tolist() == [one_id == part_id(two) for one_id in part_ids]
+
+
 def test_an_empty_store_has_none(store: Store):
     found = candidates(store, ENCODING)
     assert len(found) == 0
     assert found.places(pa.array(["i"]), pa.array(["l"])).tolist() == []
     assert found.ranked(()).tolist() == []
     assert np.array_equal(found.counts(["boat"]), np.zeros(0))
+    assert found.numbered({"p"}).tolist() == []

@@ -25,8 +25,10 @@ IMAGE = st.fixed_dictionaries(
         "devices": st.sets(st.sampled_from(DEVICES)),
         "labels": st.lists(st.sampled_from(LABELS), max_size=4),
         "delivered": st.booleans(),
+        "part": st.none() | st.integers(0, 2),  # which the frame needs
     }
 )
+PART_SIZES = (200, 2_000, 9_000)
 RULE = st.builds(
     Receives,
     labels=st.lists(st.sampled_from((*LABELS, "none")), max_size=2, unique=True).map(tuple),
@@ -50,6 +52,10 @@ def offered(images: list[dict[str, Any]]) -> Candidates:
         image_ids=pa.array([str(number) for number in range(len(images))]),
         labels_ids=pa.array(["l"] * len(images)),
         sizes=np.array([image["size"] for image in images], np.int64),
+        shares=np.array([_share(image) for image in images], np.float64),
+        part_of=np.array([-1 if image.get("part") is None else image["part"] for image in images], np.int64),
+        part_ids=pa.array(["p0", "p1", "p2"]),
+        part_sizes=np.array(PART_SIZES, np.int64),
         captured=np.array([microseconds(NOW - timedelta(days=image["age"])) for image in images], np.int64),
         objects=np.array([len(image["labels"]) for image in images], np.int64),
         by_device={name: places(lambda image, name=name: name in image["devices"]) for name in DEVICES},
@@ -59,7 +65,13 @@ def offered(images: list[dict[str, Any]]) -> Candidates:
     )
 
 
-def expected(images: list[dict[str, Any]], rule: Receives, room: int | None) -> tuple[list[int], int]:
+def _share(image: dict[str, Any]) -> float:
+    return 0.0 if image.get("part") is None else PART_SIZES[image["part"]] / 4
+
+
+def expected(
+    images: list[dict[str, Any]], rule: Receives, carried: set[int], room: int | None
+) -> tuple[list[int], int]:
     """The rule as one would say it, image after image."""
     may = []
     for number, image in enumerate(images):
@@ -72,13 +84,17 @@ def expected(images: list[dict[str, Any]], rule: Receives, room: int | None) -> 
             continue
         if rule.days is not None and image["age"] > rule.days:
             continue
-        may.append((max(len(objects), LEAST_OBJECTS) / (image["size"] + ROW_BYTES), number))
+        may.append((max(len(objects), LEAST_OBJECTS) / (image["size"] + _share(image) + ROW_BYTES), number))
     if room is None:
         return [number for _, number in may], 0
-    chosen, left = [], room - SHARD_BYTES
+    chosen, left, carried = [], room - SHARD_BYTES, set(carried)
     for _, number in sorted(may, reverse=True):
-        if images[number]["size"] + ROW_BYTES <= left:
-            left -= images[number]["size"] + ROW_BYTES
+        part = images[number]["part"]
+        brings = part is not None and part not in carried
+        cost = images[number]["size"] + ROW_BYTES + (PART_SIZES[part] + ROW_BYTES if brings else 0)
+        if cost <= left:
+            left -= cost
+            carried.add(part)
             chosen.append(number)
     return chosen, len(may) - len(chosen)
 
@@ -88,18 +104,22 @@ def device(rule: Receives) -> Device:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(IMAGE, max_size=25), RULE, st.none() | st.integers(0, 20_000))
-def test_the_rule_chooses_as_it_is_said(images: list[dict[str, Any]], rule: Receives, room: int | None):
+@given(st.lists(IMAGE, max_size=25), RULE, st.sets(st.integers(0, 2)), st.none() | st.integers(0, 20_000))
+def test_the_rule_chooses_as_it_is_said(
+    images: list[dict[str, Any]], rule: Receives, carried: set[int], room: int | None
+):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(routing, "_BLOCK", 4)
-        _check(images, rule, room)
+        _check(images, rule, carried, room)
 
 
-def _check(images: list[dict[str, Any]], rule: Receives, room: int | None) -> None:
+def _check(images: list[dict[str, Any]], rule: Receives, carried: set[int], room: int | None) -> None:
     images = sorted(images, key=lambda image: -image["age"])  # candidates stand in the order of their capture
     delivered = np.array([image["delivered"] for image in images], bool)
-    choice = choose(offered(images), device(rule), delivered, room=room, at=NOW)
-    rows, left_out = expected(images, rule, rule.budget if room is None else room)
+    found = offered(images)
+    known = found.numbered({f"p{number}" for number in carried})
+    choice = choose(found, device(rule), delivered, known, room=room, at=NOW)
+    rows, left_out = expected(images, rule, carried, rule.budget if room is None else room)
     assert (choice.rows.tolist(), choice.left_out) == (rows, left_out)
 
 

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rinr.codec.frame import EncodedFrame, pack_frame
-from rinr.shard import SHARD, ShardRow, to_table
+from rinr.shard import SHARD, ShardPart, ShardRow, to_table
 from storage.shards import shard_file
 from storage.shards.faults import Fault, ShardError
 from storage.shards.manifest import MAX_ROWS, Manifest, write_manifest
 from storage.shards.shard_file import read_shard, write_shard
-from tests.storage.examples import digest
+from tests.storage.examples import digest, shared_part
 from tests.storage.shards.examples import DATA, FOG, MANIFEST, ROWS, manifest_of, row
 
 PACKED = pack_frame(ROWS[0].frame)
@@ -110,8 +110,8 @@ def test_a_damaged_shard_is_refused(data: bytes, fault: Fault, message: str):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (to_table(ROWS[:2]), "2 rows, its manifest says 3"),
-        (to_table([*ROWS, row(3)]), "4 rows, its manifest says 3"),
+        (to_table(ROWS[:2]), "2 rows of images, its manifest says 3"),
+        (to_table([*ROWS, row(3)]), "4 rows of images, its manifest says 3"),
         (to_table(ROWS[::-1]), "its rows are not the images that its manifest says"),
         (to_table([*ROWS[:2], replace(ROWS[2], image_id="0" * 64)]), "its rows are not the images"),
         (to_table(ROWS).drop_columns(["payload"]), "not those of a shard"),
@@ -152,6 +152,41 @@ def test_what_unpacks_to_more_than_it_is_stops_early(options: dict[str, Any], mo
     error = refused(data, manifest)
     assert error.fault is Fault.MALFORMED
     assert "unpacks to more bytes than it has" in str(error)
+
+
+def test_shared_parts_stand_before_the_frames_and_are_named_by_their_hash():
+    parts = [ShardPart(shared_part(1)), ShardPart(shared_part(2))]
+    rows = [*parts, *ROWS]
+    data = write_shard(rows)
+    manifest = authentic(data, payload_bytes=sum(len(part.payload) for part in parts) + MANIFEST.payload_bytes)
+    assert manifest.image_ids == MANIFEST.image_ids
+    assert read_shard(data, manifest) == rows
+    table = pq.read_table(io.BytesIO(data)).to_pylist()
+    assert [row["payload"][:2] for row in table] == [b"RS", b"RS", b"RI", b"RI", b"RI"]
+    assert all(row["image_id"] == hashlib.sha256(row["payload"]).digest() for row in table[:2])
+    mixed = write_shard([ROWS[0], parts[1], *ROWS[1:], parts[0]])  # another fog's order: frames in theirs
+    assert read_shard(mixed, replace(manifest, sha256=hashlib.sha256(mixed).hexdigest(), bytes=len(mixed))) == [
+        parts[1],
+        parts[0],
+        *ROWS,
+    ]
+
+
+def test_a_part_that_stands_twice_is_damaged_or_not_counted_is_refused():
+    part = ShardPart(shared_part(1))
+    size = MANIFEST.payload_bytes + len(part.payload)
+    twice = write_shard([part, part, *ROWS])
+    assert "a shared part stands twice" in str(refused(twice, authentic(twice, payload_bytes=size + len(part.payload))))
+    once = write_shard([part, *ROWS])
+    assert "its payloads have" in str(refused(once, authentic(once)))
+    table = to_table([part, *ROWS])
+    spoilt = [part.payload[:-1] + b"!", *table["payload"].to_pylist()[1:]]
+    data = parquet(table.set_column(1, SHARD.field("payload"), pa.array(spoilt, pa.binary())))
+    error = refused(data, authentic(data, payload_bytes=size))
+    assert error.fault is Fault.MALFORMED
+    assert f"the shared part {part.part_id}: its SHA-256 is" in str(error)
+    alone = write_shard([part])
+    assert "0 rows of images" in str(refused(alone, authentic(alone, payload_bytes=len(part.payload))))
 
 
 def test_ids_are_hashes():

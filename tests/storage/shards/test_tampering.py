@@ -10,14 +10,15 @@ from typing import TypeVar
 
 import pytest
 
-from rinr.shard import ShardRow
+from rinr.shard import ShardPart, frames_among
 from storage.shards import manifest as manifest_module
 from storage.shards import shard_file
 from storage.shards.acknowledgement import AcknowledgementError, open_acknowledgement
 from storage.shards.faults import Fault, ShardError
-from storage.shards.manifest import MAX_GENERATION, MAX_ROWS, MAX_SEQUENCE, MAX_SHARD_BYTES, open_manifest
-from storage.shards.shard_file import read_shard
+from storage.shards.manifest import MAX_GENERATION, MAX_ROWS, MAX_SEQUENCE, MAX_SHARD_BYTES, Manifest, open_manifest
+from storage.shards.shard_file import read_shard, write_shard
 from storage.shards.signing import signed
+from tests.storage.examples import shared_part
 from tests.storage.shards.examples import DATA, FOG, MANIFEST, NAME, ROWS, SIGNED, trusted
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -38,6 +39,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module.json, "loads", fail)
     monkeypatch.setattr(shard_file.pq, "ParquetFile", fail)
     monkeypatch.setattr(shard_file, "from_table", fail)
+    monkeypatch.setattr(shard_file, "parts_in", fail)
 
 
 def flipped(data: bytes) -> Iterator[bytes]:
@@ -153,26 +155,33 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-def read_or_refused(data: bytes) -> bool:
+def read_or_refused(data: bytes, whole: Manifest = MANIFEST) -> bool:
     """Whether bytes that are authentic are read, as the rows that the manifest says; otherwise they are refused."""
-    manifest = replace(MANIFEST, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    manifest = replace(whole, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     rows = result_or_error(lambda: read_shard(data, manifest))
     if isinstance(rows, ShardError):
         assert rows.fault is Fault.MALFORMED
         assert str(rows).isprintable()
         return False
-    assert [type(one) for one in rows] == [ShardRow] * len(ROWS)
-    assert tuple(one.image_id for one in rows) == manifest.image_ids
+    frames = frames_among(rows)
+    assert tuple(one.image_id for one in frames) == manifest.image_ids
+    parts = [one.part_id for one in rows if isinstance(one, ShardPart)]
+    assert len(parts) + len(frames) == len(rows)
+    assert len(set(parts)) == len(parts)
     return True
 
 
-def count_mutations(count: int) -> Counter[bool]:
+def count_mutations(count: int, data: bytes = DATA, whole: Manifest = MANIFEST) -> Counter[bool]:
     chance = random.Random(count)
-    return Counter(read_or_refused(mutated(DATA, chance)) for _ in range(count))
+    return Counter(read_or_refused(mutated(data, chance), whole) for _ in range(count))
 
 
 def test_an_authentic_shard_that_is_malformed_is_refused():
     assert count_mutations(1_500)[False] > 1_000
+    part = shared_part(1)
+    size = MANIFEST.payload_bytes + len(part)
+    data = write_shard([ShardPart(part), *ROWS])
+    assert count_mutations(500, data, replace(MANIFEST, payload_bytes=size))[False] > 300
 
 
 @pytest.mark.drill

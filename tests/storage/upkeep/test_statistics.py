@@ -30,7 +30,8 @@ def test_rows_files_and_bytes(store: Store) -> None:
     (Path(store.url) / "images" / "left.parquet").write_bytes(b"x" * 77)
     found = statistics(store.url)
     assert [(table.name, table.rows, table.files, table.orphans) for table in found.tables] == [
-        ("images", 12, 3, 1), ("sources", 12, 1, 0), ("quarantine", 1, 1, 0), ("deliveries", 1, 1, 0),
+        ("images", 12, 3, 1), ("parts", 0, 0, 0), ("sources", 12, 1, 0), ("quarantine", 1, 1, 0),
+        ("deliveries", 1, 1, 0),
     ]  # fmt: skip
     assert found.tables[0].bytes == sum(path.stat().st_size for path in files(store))
     assert found.tables[0].orphan_bytes == 77

@@ -71,7 +71,7 @@ def test_a_sound_store_is_clean_and_counted(filled: Store) -> None:
     assert damage.clean
     assert damage.findings == ()
     assert [(table.name, table.rows, table.files) for table in damage.tables] == [
-        ("images", 12, 3), ("sources", 12, 1), ("quarantine", 1, 1), ("deliveries", 1, 1),
+        ("images", 12, 3), ("parts", 0, 0), ("sources", 12, 1), ("quarantine", 1, 1), ("deliveries", 1, 1),
     ]  # fmt: skip
     on_disk = sum(path.stat().st_size for layout in LAYOUTS for path in files(filled, layout.name))
     assert sum(table.bytes for table in damage.tables) == on_disk
@@ -86,7 +86,7 @@ def test_no_store_is_no_clean_store(tmp_path: Path) -> None:
 
 def test_a_newer_store_is_refused(filled: Store) -> None:
     (Path(filled.url) / "store.json").write_text('{"format": "rinr-store", "version": 7}')
-    with pytest.raises(StoreError, match="of version 7, this program knows up to 3: update rinr"):
+    with pytest.raises(StoreError, match="of version 7, this program knows up to 4: update rinr"):
         verify(filled.url)
 
 

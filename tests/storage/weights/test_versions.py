@@ -26,9 +26,9 @@ def test_a_new_store_has_no_version_and_then_the_newest(tmp_path: Path) -> None:
     assert read_version(url) is None
     assert check_version(url) is None
     assert not (tmp_path / "store").exists()
-    assert write_version(url) == 3
-    assert json.loads((tmp_path / "store" / "store.json").read_text()) == {"format": "rinr-store", "version": 3}
-    assert check_version(url) == 3
+    assert write_version(url) == 4
+    assert json.loads((tmp_path / "store" / "store.json").read_text()) == {"format": "rinr-store", "version": 4}
+    assert check_version(url) == 4
     assert [file.name for file in (tmp_path / "store").iterdir()] == ["store.json"]
 
 
@@ -36,26 +36,26 @@ def test_tables_without_the_file_are_of_version_1(tmp_path: Path) -> None:
     (tmp_path / "sources" / "_delta_log").mkdir(parents=True)
     assert check_version(str(tmp_path)) == 1
     write_version(str(tmp_path))
-    assert check_version(str(tmp_path)) == 3
+    assert check_version(str(tmp_path)) == 4
 
 
 def test_an_older_file_is_raised_and_an_equal_one_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "store.json"
     file.write_text('{"format": "rinr-store", "version": 1}')
     write_version(str(tmp_path))
-    assert json.loads(file.read_text())["version"] == 3
-    file.write_text('{"version": 3, "format": "rinr-store", "more": 1}')
+    assert json.loads(file.read_text())["version"] == 4
+    file.write_text('{"version": 4, "format": "rinr-store", "more": 1}')
     write_version(str(tmp_path))
     assert "more" in file.read_text()
 
 
 def test_a_newer_store_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "store.json"
-    file.write_text('{"format": "rinr-store", "version": 4}')
+    file.write_text('{"format": "rinr-store", "version": 5}')
     for attempt in (check_version, write_version):
-        with pytest.raises(StoreVersionError, match=r"is of version 4, this program knows up to 3: update rinr"):
+        with pytest.raises(StoreVersionError, match=r"is of version 5, this program knows up to 4: update rinr"):
             attempt(str(tmp_path))
-    assert file.read_text() == '{"format": "rinr-store", "version": 4}'
+    assert file.read_text() == '{"format": "rinr-store", "version": 5}'
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_store_of_the_first_release_is_extended_compacted_and_repaired(first: 
     assert first.append([Refusal("device-1", "broken.jpg", 1, None, "why", status="retry")]) == 1
     old = source_from_row(first.scan(SOURCES, where=pc.field("path") == "frame-05.jpg").to_pylist()[0])
     assert first.append([old]) == 0  # what the first release wrote is there
-    assert check_version(first.url) == 3
+    assert check_version(first.url) == 4
     assert verify(first.url).clean
     assert {rewrite.table for rewrite in first.compact(loose=1)} == {"images", "sources", "quarantine"}
     first.vacuum(timedelta(0), exclusive=True)
@@ -145,4 +145,4 @@ def test_a_damaged_store_of_the_first_release_is_repaired(first: Store) -> None:
     repair(first.url)
     assert verify(first.url).clean
     assert first.scan(QUARANTINE).num_rows == 1
-    assert check_version(first.url) == 3
+    assert check_version(first.url) == 4

@@ -10,7 +10,7 @@ Whether a run is encoded together is decided by a few of its frames, encoded bot
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -62,19 +62,31 @@ def encode_clips(
         FloatingPointError: a fit diverged.
         ValueError: not one time a frame.
     """
+    return list(each_clip(frames, times, preset, known=known, device=device, progress=progress))
+
+
+def each_clip(
+    frames: Sequence[Frame],
+    times: Sequence[float | None],
+    preset: Preset,
+    *,
+    known: Sequence[bytes] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Iterator[EncodedClip]:
+    """What :func:`encode_clips` gives, each clip as soon as it is finished."""
     if len(times) != len(frames):
         raise ValueError(f"{len(times)} times for {len(frames)} frames, expected one a frame, or None where not known")
     count = _Counter(2 * len(frames), progress)
     own = _Frames(frames, preset, device)
     settings = preset.clip
     if settings is None:
-        return [own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames))]
-    clips: list[EncodedClip] = []
+        yield from (own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames)))
+        return
     for run in find_runs(frames, times, settings, device=device, on_frame=count):
         made = _encode_run(run, own, settings, known, count)
         known = [*known, *(clip.part for clip in made if clip.part)]
-        clips += made
-    return clips
+        yield from made
 
 
 def _encode_run(

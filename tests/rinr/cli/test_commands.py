@@ -77,6 +77,7 @@ def test_a_store_and_back(folder, tmp_path):
         "bytes_background",
         "bytes_objects",
         "bytes_overhead",
+        "bytes_shared",
         "background_db",
         "object_db",
         "families",

@@ -8,6 +8,7 @@
 Whether a run is encoded together is decided by a few of its frames, encoded both ways.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +29,7 @@ from rinr.metrics import object_mask
 from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings
-from rinr.presets import Preset, encoding_id
+from rinr.presets import Preset, Settings, encoding_id
 
 _FRAMES_A_PROBE = 16
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
@@ -95,10 +96,32 @@ def _encode_run(
         trials.append(_Trial(own, run, base, settings))
     if not trials:
         return [own.alone(run, _NO_CLIP.format(len(run), settings.fewest_frames), count)]
-    best = min(trials, key=lambda trial: trial.lagrangian)
+    if settings.background is None:
+        return [trials[-1].encoded(started, count)]  # the preset leaves no choice
+    for trial in trials:
+        trial.probe()
+    best = min(trials, key=_lagrangian)
+    if not best.worth and (finer := _finer(settings, own.preset.background)):
+        trials = [_Trial(own, run, each.base, finer, new=each.new) for each in trials]
+        for trial in trials:
+            trial.probe()
+        best = min(trials, key=_lagrangian)
     if not best.worth:
         return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes", count)]
     return [best.encoded(started, count)]
+
+
+def _finer(settings: ClipSettings, alone: Settings) -> ClipSettings | None:
+    """Settings whose differences are as fine as backgrounds alone: where frames share little, coarse ones fall short of
+    these in PSNR. ``None``: they are already."""
+    own = settings.background
+    if not (own and isinstance(alone, CosineSettings) and own.step > alone.step):
+        return None
+    return replace(settings, background=replace(own, step=alone.step))
+
+
+def _lagrangian(trial: "_Trial") -> float:
+    return trial.lagrangian
 
 
 class _Counter:
@@ -183,6 +206,11 @@ class _Trial:
         base: what they share.
         settings: of the clip.
         new: whether the base is theirs alone; otherwise an earlier clip has paid for it.
+
+    Attributes:
+        ratio: after :meth:`probe`, bytes of the probes' backgrounds to those alone.
+        lagrangian: of these, in bytes.
+        lagrangian_alone: of the same frames alone.
     """
 
     def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings, *, new: bool = True) -> None:
@@ -190,14 +218,18 @@ class _Trial:
         self.differences: dict[int, Member | None] = {}
         self.tiles: tuple[int, ...] = ()
         self.share = len(base.payload) / len(run) if new else 0.0
-        # A few frames decide.
-        self.probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
+        self.probes: list[int] = []
+        self.ratio, self.lagrangian, self.lagrangian_alone = math.nan, math.nan, math.nan
+
+    def probe(self) -> None:
+        """Encode the backgrounds of a few frames both ways."""
+        self.probes = spread_over(len(self.run), max(len(self.run) // _FRAMES_A_PROBE, 2))
         together = [self._cost(place) for place in self.probes]
         self.tiles = _mostly_picked(self.differences.values())
-        alone = [own.cost(run.start + place) for place in self.probes]
+        alone = [self.own.cost(self.run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.lagrangian, self.lagrangian_alone = (
-            sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
+            sum(each.error * self.own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
         )
 
     @property
@@ -229,14 +261,16 @@ class _Trial:
     def encoded(self, started: float, count: Callable[[int], None]) -> EncodedClip:
         """All frames, and what they share where it is new."""
         preset, run = self.own.preset, self.run
-        first = self._images(self.probes, preset, started)
+        first = self._images(self.probes, preset, started) if self.probes else []
         others = [place for place in range(len(run)) if place not in self.probes]
         alike = replace(preset, objects=narrowed(preset.objects, picked_tiles(image.frame for image in first)))
         rest = self._images(others, alike, started) if others else []
         images = [image for _, image in sorted(zip([*self.probes, *others], [*first, *rest], strict=True), key=_place)]
         seconds = (time.perf_counter() - started) / len(run)
         count(len(run))
-        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
+        reason = f"one of {len(run)} frames" + ("" if self.new else " over an earlier clip")
+        if self.probes:
+            reason += f", {self.ratio:.2f} of their backgrounds' bytes alone"
         images = [
             replace(
                 image,
@@ -244,7 +278,7 @@ class _Trial:
                 fit_seconds=seconds,
                 part_id=part_id(self.base.payload),
                 bytes_shared=self.share,
-                clip=f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone",
+                clip=reason,
             )
             for image in images
         ]

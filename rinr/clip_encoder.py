@@ -26,12 +26,15 @@ from rinr.codec.encoded import EncodedClip, EncodedImage
 from rinr.encoder import Progress, boxes_with_networks, encode_on, fit_backgrounds
 from rinr.frames import Frame
 from rinr.metrics import object_mask
+from rinr.networks.cosine import COSINE
 from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.presets import Preset, Settings, encoding_id
 
 _FRAMES_A_PROBE = 16
+_GOOD = 0.15
+"""Of the backgrounds' bytes alone: a run that takes less is not tried in halves."""
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 
@@ -100,8 +103,21 @@ def _encode_run(
         return [trials[-1].encoded(started, count)]  # the preset leaves no choice
     for trial in trials:
         trial.probe()
+    return _encode_best(trials, started, count)
+
+
+def _encode_best(trials: Sequence["_Trial"], started: float, count: Callable[[int], None]) -> list[EncodedClip]:
+    """A run over what serves it best, in halves where these take less, or alone."""
     best = min(trials, key=_lagrangian)
-    if not best.worth and (finer := _finer(settings, own.preset.background)):
+    if best.new and (halves := best.halves()):
+        clips = []
+        for half in halves:
+            half.probe()
+            clips += _encode_best([half], started, count)
+            started = time.perf_counter()
+        return clips
+    own, run = best.own, best.run
+    if not best.worth and (finer := _finer(best.settings, own.preset.background)):
         trials = [_Trial(own, run, each.base, finer, new=each.new) for each in trials]
         for trial in trials:
             trial.probe()
@@ -146,6 +162,10 @@ class _Cost:
     bytes: float
     error: float
 
+    def lagrangian(self, worth_of_error: float) -> float:
+        """Both, in bytes."""
+        return self.bytes + worth_of_error * self.error
+
 
 class _Frames:
     """Frames, and their backgrounds alone, each fitted once."""
@@ -159,6 +179,10 @@ class _Frames:
         if index not in self._alone:
             (self._alone[index],) = fit_backgrounds([self.frames[index]], self.preset, self.device)
         return self._alone[index]
+
+    def knows(self, index: int) -> bool:
+        """Whether a frame's background alone is there."""
+        return index in self._alone
 
     def cost(self, index: int) -> _Cost:
         """Of a frame's background alone."""
@@ -222,20 +246,45 @@ class _Trial:
         self.ratio, self.lagrangian, self.lagrangian_alone = math.nan, math.nan, math.nan
 
     def probe(self) -> None:
-        """Encode the backgrounds of a few frames both ways."""
-        self.probes = spread_over(len(self.run), max(len(self.run) // _FRAMES_A_PROBE, 2))
+        """Encode the backgrounds of a few frames both ways: of those whose own ones are known, where there are any."""
+        run = self.run
+        self.probes = [place for place in range(len(run)) if self.own.knows(run.start + place)] or spread_over(
+            len(run), max(len(run) // _FRAMES_A_PROBE, 2)
+        )
         together = [self._cost(place) for place in self.probes]
-        self.tiles = _mostly_picked(self.differences.values())
-        alone = [self.own.cost(self.run.start + place) for place in self.probes]
+        self.tiles = self.tiles or _mostly_picked(self.differences.values())
+        alone = [self.own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.lagrangian, self.lagrangian_alone = (
-            sum(each.error * self.own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
+            sum(each.lagrangian(self.own.worth_of_error) for each in costs) for costs in (together, alone)
         )
 
     @property
     def worth(self) -> bool:
         """Whether this is better than the frames alone."""
         return self.ratio <= self.settings.allowance and self.lagrangian <= self.lagrangian_alone
+
+    def halves(self) -> "tuple[_Trial, _Trial] | None":
+        """The first and the second half of the run, each over a base of its own, where that takes less."""
+        length, own = len(self.run), self.own
+        if length < 2 * self.settings.fewest_frames or self.ratio < _GOOD:
+            return None
+        member = self.base.shared.member
+        tiles = (TILES[member.network.layout.tile],) if member and member.family is COSINE else ()
+        parts = self.run.part(0, length // 2), self.run.part(length // 2, length)
+        trials, whole, halved = [], 0.0, 0.0
+        for part in parts:
+            frames = own.frames[part.start : part.stop]
+            base = fit_base(frames, part.motions, self.settings, own.device, tiles)
+            if base is None:
+                return None
+            trial = _Trial(own, part, base, self.settings)
+            trial.tiles = self.tiles
+            for place in spread_over(len(part), 2):
+                halved += trial._cost(place).lagrangian(own.worth_of_error)
+                whole += self._cost(part.start - self.run.start + place).lagrangian(own.worth_of_error)
+            trials.append(trial)
+        return (trials[0], trials[1]) if halved < whole else None
 
     def _difference(self, place: int) -> Member | None:
         """Of the run's frame with this number."""

@@ -53,7 +53,13 @@ class Base:
         return {part_name(self.payload): self.shared}
 
 
-def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipSettings, device: str) -> Base | None:
+def fit_base(
+    frames: Sequence[Frame],
+    motions: Sequence[Motion],
+    settings: ClipSettings,
+    device: str,
+    tiles: tuple[int, ...] = (),
+) -> Base | None:
     """Fit what frames of one size share.
 
     Args:
@@ -61,6 +67,7 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
         motions: of each in any one reference.
         settings: of the base.
         device: where to fit.
+        tiles: sides of tiles to try in place of the settings'.
 
     Returns:
         ``None`` where no canvas holds them.
@@ -76,7 +83,8 @@ def fit_base(frames: Sequence[Frame], motions: Sequence[Motion], settings: ClipS
             return None
         canvas, times = found, [0] * len(frames)
         picture = mosaic_of(frames, canvas, device)
-        (network,) = family.fit([picture.permute(1, 2, 0)], base_settings(settings, len(frames)))
+        own = base_settings(settings, len(frames))
+        (network,) = family.fit([picture.permute(1, 2, 0)], replace(own, tiles=tiles) if tiles else own)
     member = Member(family, network)
     part = SharedPart(*canvas.size, write_networks([member]))
     payload = pack_part(part)

@@ -8,6 +8,7 @@
 Whether a run is encoded together is decided by a few of its frames, encoded both ways.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +26,15 @@ from rinr.codec.encoded import EncodedClip, EncodedImage
 from rinr.encoder import Progress, boxes_with_networks, encode_on, fit_backgrounds
 from rinr.frames import Frame
 from rinr.metrics import object_mask
+from rinr.networks.cosine import COSINE
 from rinr.networks.cosine_coding import TILES
 from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings
-from rinr.presets import Preset, encoding_id
+from rinr.presets import Preset, Settings, encoding_id
 
 _FRAMES_A_PROBE = 16
+_GOOD = 0.15
+"""Of the backgrounds' bytes alone: a run that takes less is not tried in halves."""
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 
@@ -107,10 +111,45 @@ def _encode_run(
         trials.append(_Trial(own, run, base, settings))
     if not trials:
         return [own.alone(run, _NO_CLIP.format(len(run), settings.fewest_frames), count)]
-    best = min(trials, key=lambda trial: trial.lagrangian)
+    if settings.background is None:
+        return [trials[-1].encoded(started, count)]  # the preset leaves no choice
+    for trial in trials:
+        trial.probe()
+    return _encode_best(trials, started, count)
+
+
+def _encode_best(trials: Sequence["_Trial"], started: float, count: Callable[[int], None]) -> list[EncodedClip]:
+    """A run over what serves it best, in halves where these take less, or alone."""
+    best = min(trials, key=_lagrangian)
+    if best.new and (halves := best.halves()):
+        clips = []
+        for half in halves:
+            half.probe()
+            clips += _encode_best([half], started, count)
+            started = time.perf_counter()
+        return clips
+    own, run = best.own, best.run
+    if not best.worth and (finer := _finer(best.settings, own.preset.background)):
+        trials = [_Trial(own, run, each.base, finer, new=each.new) for each in trials]
+        for trial in trials:
+            trial.probe()
+        best = min(trials, key=_lagrangian)
     if not best.worth:
         return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes", count)]
     return [best.encoded(started, count)]
+
+
+def _finer(settings: ClipSettings, alone: Settings) -> ClipSettings | None:
+    """Settings whose differences are as fine as backgrounds alone: where frames share little, coarse ones fall short of
+    these in PSNR. ``None``: they are already."""
+    own = settings.background
+    if not (own and isinstance(alone, CosineSettings) and own.step > alone.step):
+        return None
+    return replace(settings, background=replace(own, step=alone.step))
+
+
+def _lagrangian(trial: "_Trial") -> float:
+    return trial.lagrangian
 
 
 class _Counter:
@@ -135,6 +174,10 @@ class _Cost:
     bytes: float
     error: float
 
+    def lagrangian(self, worth_of_error: float) -> float:
+        """Both, in bytes."""
+        return self.bytes + worth_of_error * self.error
+
 
 class _Frames:
     """Frames, and their backgrounds alone, each fitted once."""
@@ -148,6 +191,10 @@ class _Frames:
         if index not in self._alone:
             (self._alone[index],) = fit_backgrounds([self.frames[index]], self.preset, self.device)
         return self._alone[index]
+
+    def knows(self, index: int) -> bool:
+        """Whether a frame's background alone is there."""
+        return index in self._alone
 
     def cost(self, index: int) -> _Cost:
         """Of a frame's background alone."""
@@ -195,6 +242,11 @@ class _Trial:
         base: what they share.
         settings: of the clip.
         new: whether the base is theirs alone; otherwise an earlier clip has paid for it.
+
+    Attributes:
+        ratio: after :meth:`probe`, bytes of the probes' backgrounds to those alone.
+        lagrangian: of these, in bytes.
+        lagrangian_alone: of the same frames alone.
     """
 
     def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings, *, new: bool = True) -> None:
@@ -202,20 +254,49 @@ class _Trial:
         self.differences: dict[int, Member | None] = {}
         self.tiles: tuple[int, ...] = ()
         self.share = len(base.payload) / len(run) if new else 0.0
-        # A few frames decide.
-        self.probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
+        self.probes: list[int] = []
+        self.ratio, self.lagrangian, self.lagrangian_alone = math.nan, math.nan, math.nan
+
+    def probe(self) -> None:
+        """Encode the backgrounds of a few frames both ways: of those whose own ones are known, where there are any."""
+        run = self.run
+        self.probes = [place for place in range(len(run)) if self.own.knows(run.start + place)] or spread_over(
+            len(run), max(len(run) // _FRAMES_A_PROBE, 2)
+        )
         together = [self._cost(place) for place in self.probes]
-        self.tiles = _mostly_picked(self.differences.values())
-        alone = [own.cost(run.start + place) for place in self.probes]
+        self.tiles = self.tiles or _mostly_picked(self.differences.values())
+        alone = [self.own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.lagrangian, self.lagrangian_alone = (
-            sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
+            sum(each.lagrangian(self.own.worth_of_error) for each in costs) for costs in (together, alone)
         )
 
     @property
     def worth(self) -> bool:
         """Whether this is better than the frames alone."""
         return self.ratio <= self.settings.allowance and self.lagrangian <= self.lagrangian_alone
+
+    def halves(self) -> "tuple[_Trial, _Trial] | None":
+        """The first and the second half of the run, each over a base of its own, where that takes less."""
+        length, own = len(self.run), self.own
+        if length < 2 * self.settings.fewest_frames or self.ratio < _GOOD:
+            return None
+        member = self.base.shared.member
+        tiles = (TILES[member.network.layout.tile],) if member and member.family is COSINE else ()
+        parts = self.run.part(0, length // 2), self.run.part(length // 2, length)
+        trials, whole, halved = [], 0.0, 0.0
+        for part in parts:
+            frames = own.frames[part.start : part.stop]
+            base = fit_base(frames, part.motions, self.settings, own.device, tiles)
+            if base is None:
+                return None
+            trial = _Trial(own, part, base, self.settings)
+            trial.tiles = self.tiles
+            for place in spread_over(len(part), 2):
+                halved += trial._cost(place).lagrangian(own.worth_of_error)
+                whole += self._cost(part.start - self.run.start + place).lagrangian(own.worth_of_error)
+            trials.append(trial)
+        return (trials[0], trials[1]) if halved < whole else None
 
     def _difference(self, place: int) -> Member | None:
         """Of the run's frame with this number."""
@@ -241,14 +322,16 @@ class _Trial:
     def encoded(self, started: float, count: Callable[[int], None]) -> EncodedClip:
         """All frames, and what they share where it is new."""
         preset, run = self.own.preset, self.run
-        first = self._images(self.probes, preset, started)
+        first = self._images(self.probes, preset, started) if self.probes else []
         others = [place for place in range(len(run)) if place not in self.probes]
         alike = replace(preset, objects=narrowed(preset.objects, picked_tiles(image.frame for image in first)))
         rest = self._images(others, alike, started) if others else []
         images = [image for _, image in sorted(zip([*self.probes, *others], [*first, *rest], strict=True), key=_place)]
         seconds = (time.perf_counter() - started) / len(run)
         count(len(run))
-        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
+        reason = f"one of {len(run)} frames" + ("" if self.new else " over an earlier clip")
+        if self.probes:
+            reason += f", {self.ratio:.2f} of their backgrounds' bytes alone"
         images = [
             replace(
                 image,
@@ -256,7 +339,7 @@ class _Trial:
                 fit_seconds=seconds,
                 part_id=part_id(self.base.payload),
                 bytes_shared=self.share,
-                clip=f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone",
+                clip=reason,
             )
             for image in images
         ]

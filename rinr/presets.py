@@ -178,7 +178,7 @@ CLIP = replace(
     name="clip",
     clip=ClipSettings(
         base=CosineSettings(120, _MANY, overlap=0.12, waves=16, trade=0.11, sweeps=4, axes=True, offset=True),
-        background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=2),
+        background=CosineSettings(480, (48, 64, 96), overlap=0.12, waves=16, trade=0.11, sweeps=3),
     ),
 )
 # Where every byte counts.

@@ -130,8 +130,12 @@ class RinrDataset(IndexedPictures):
         return self._weights.nbytes
 
     def groups(self) -> Places:
-        """Frames of one size whose backgrounds are of one shape are decoded together."""
-        stacks = self._weights.backgrounds.stack_of[:, None]
+        """Frames of one size whose backgrounds, own and shared, are of one shape are decoded together."""
+        weights = self._weights
+        shared = np.append(weights.shared.stack_of, -1)[
+            weights.part_of
+        ]  # the last one, -1, of a frame that stands alone
+        stacks = np.stack([weights.backgrounds.stack_of, shared], axis=1)
         kinds = np.concatenate([self._truth.fitted, stacks], axis=1)
         return np.unique(kinds, axis=0, return_inverse=True)[1].reshape(-1)
 

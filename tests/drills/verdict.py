@@ -26,7 +26,7 @@ import rinr
 from storage.store import Store
 from tests.drills.world import DEVICES, World
 
-TABLES = ("images", "sources", "quarantine", "deliveries")
+TABLES = ("images", "parts", "sources", "quarantine", "deliveries")
 
 _LOG = re.compile(r"[0-9]{20}(\.checkpoint\.parquet|\.json|\.crc)|_last_checkpoint")
 
@@ -111,6 +111,7 @@ def unnamed(store: str) -> set[str]:
     named = {
         f"{table}/{unquote(uri.rsplit('/', 1)[-1])}"
         for table in TABLES
+        if DeltaTable.is_deltatable(f"{store}/{table}")
         for uri in DeltaTable(f"{store}/{table}").file_uris()
     }
     return {name for name in files(store) if "_delta_log" not in name and name != "store.json"} - named

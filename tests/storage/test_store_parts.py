@@ -1,5 +1,9 @@
 """Clips in the store: what their frames share stands there once and before them, and its bytes are divided."""
 
+import random
+import subprocess
+import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -150,6 +154,42 @@ def test_a_store_of_before_there_were_clips_is_read_and_extended(store: Store):
     assert opened.scan(IMAGES).num_rows == 5
     assert {rewrite.table for rewrite in opened.compact(loose=1)} == {"images"}
     assert Store(store.url).scan(IMAGES).num_rows == 5
+
+
+_APPEND = """
+import sys
+from storage.store import Store
+from tests.storage.examples import clip_of, shared_part
+
+store = Store(sys.argv[1])
+for number in range(12):
+    store.append([clip_of(range(3 * number, 3 * number + 3), shared_part(number, 500))])
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.drill
+def test_clips_that_are_killed_while_they_are_appended_stand_once(tmp_path: Path):
+    """SIGKILL at any moment, and again: each part and each image is there once, and no image lacks its part."""
+    chance = random.Random(1)
+    command = [sys.executable, "-c", _APPEND]
+    between = 0
+    for kill in range(12):
+        url = str(tmp_path / f"store-{kill}")
+        with subprocess.Popen([*command, url], cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as process:
+            for _ in range(chance.randrange(1, 11)):
+                process.stdout.readline()
+            time.sleep(chance.uniform(0, 0.1))
+            process.kill()
+        store = Store(url)
+        needed, parts = set(store.scan(IMAGES)["part_id"].to_pylist()), store.scan(PARTS)["part_id"].to_pylist()
+        assert needed <= set(parts)
+        between += needed < set(parts)
+        subprocess.run([*command, url], cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, check=True)
+        parts, images = store.scan(PARTS)["part_id"].to_pylist(), store.scan(IMAGES)["image_id"].to_pylist()
+        assert sorted(parts) == sorted(part_id(shared_part(number, 500)) for number in range(12))
+        assert sorted(images) == sorted(digest(f"image {number}") for number in range(36))
+    print(f"12 kills, {between} between a part and its images; each store then has 12 parts and 36 images, each once")
 
 
 def test_what_waits_says_when_it_was_captured(store: Store):

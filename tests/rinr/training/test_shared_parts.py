@@ -125,6 +125,15 @@ def test_a_part_is_entropy_decoded_once_for_all_sources(monkeypatch, tmp_path):
     assert len(read) == 1
 
 
+def test_frames_that_lie_in_parts_of_one_shape_are_decoded_together():
+    large = ShardPart(shared_part(9, (160, 120)))
+    rows_of = [*rows(1, 2), *rows(3, part=TWO), *rows(4, part=large), *rows(5, 6, part=None)]
+    groups = RinrDataset([ONE, TWO, large, *rows_of], size=(64, 48)).groups().tolist()
+    assert groups[0] == groups[1] == groups[2]
+    assert groups[4] == groups[5]
+    assert len(set(groups)) == 3
+
+
 def test_many_frames_alone_cost_little_to_look_through():
     sources = payloads_of(to_table(rows(1, part=None) * 50))
     gathered = shared_parts.gather(sources)

@@ -42,7 +42,7 @@ from benchmarks.dask_rig import (
     watched_load,
 )
 from benchmarks.dask_scaling import lines_of
-from rinr.codec.encoded import EncodedImage
+from rinr.codec.encoded import EncodedClip, EncodedImage
 from rinr.presets import find_preset
 from services.processes import Processes
 from storage.ingestion import read_frame
@@ -250,7 +250,7 @@ def _real_results(waiting: Waiting) -> "EncodedBatch":
     images = encode(frames, find_preset("instant"))
     # Of each its own copy: what is the same object would be sent once.
     copies = [replace(one, frame=replace(one.frame)) for _ in range(_A_BATCH // _REAL) for one in images]
-    return EncodedBatch(len(copies), tuple(copies), ())
+    return EncodedBatch(len(copies), (EncodedClip(tuple(copies)),), ())
 
 
 def _write(work: tuple[str, tuple[EncodedImage, ...], int, int, int]) -> float:

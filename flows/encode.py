@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.parameters import BatchSize, Cluster, FleetFile, PresetName, StoreUrl, TorchDevice
 from tasks.cluster_settings import ClusterSettings
-from tasks.encode import find_missing, sweep_landing
+from tasks.encode import clips_of, find_missing, sweep_landing
 from tasks.ending import ended
 from tasks.publish_encode import encoding_sentence, publish_encoded
 from tasks.turns import turn
@@ -30,6 +30,11 @@ def encode(
             from flows.fit import fit_on  # nor is Dask imported: half of what a scheduled run takes that finds nothing
 
             added = fit_on(cluster, fleet, store, preset, batch, accelerator)
+        if added and clips_of(preset):
+            from tasks.fleet import read_fleet
+            from tasks.publish_clips import publish_clips
+
+            publish_clips(read_fleet(fleet), store, preset)  # while what has landed is there to be shown
         sweep_landing(store, preset)
     if added:
         publish_encoded(store, preset, added)

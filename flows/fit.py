@@ -11,7 +11,7 @@ from storage.tables import Pending
 from tasks.batches import BATCHES_A_WORKER
 from tasks.cluster import ask_workers, task_runner
 from tasks.cluster_settings import ClusterSettings
-from tasks.encode import commit_batch, count_missing, devices_of, encode_batch, missing_batches
+from tasks.encode import commit_batch, count_missing, devices_of, encode_batch, known_parts, missing_batches
 from tasks.fleet import read_fleet
 from tasks.in_flight import in_flight
 from tasks.progress import Progress
@@ -30,15 +30,21 @@ def fit_missing(fleet: str, store: str, preset: str, batch: int, accelerator: st
     devices = read_fleet(fleet)
     workers = ask_workers(accelerator)
     progress = Progress("encode-progress", "images encoded", count_missing(store, preset))
+    clips = known_parts(store, preset)
     numbers = count(1)
 
     def submit(images: Sequence[Pending]) -> PrefectFuture[Any]:
+        known = clips.near(images) if clips else None
         with workers.submitting():
-            return encode_batch.submit(next(numbers), images, preset, store, devices_of(images, devices), accelerator)
+            return encode_batch.submit(
+                next(numbers), images, preset, store, devices_of(images, devices), accelerator, known
+            )
 
     added = 0
     batches = missing_batches(store, preset, workers.fits, batch)
     for encoded in in_flight(submit, batches, most=BATCHES_A_WORKER * workers.fits):
         added += commit_batch(store, encoded)
+        if clips:
+            clips.committed(encoded.images)
         progress.advance(encoded.size)
     return added

@@ -1,6 +1,5 @@
 """Backgrounds of a clip: the network that its frames share, and what each frame adds to what a decoder makes of it."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -18,7 +17,7 @@ from rinr.frames import Frame
 from rinr.networks.cosine_time import COSINE_TIME, CanvasFit, CosineTimeNetwork
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
-from rinr.networks.settings import ClipSettings, CosineSettings, CosineTimeSettings
+from rinr.networks.settings import ClipSettings, CosineTimeSettings
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
 _ROUNDS = 2  # a third one gains nothing
@@ -72,7 +71,7 @@ def fit_base(
         motions: of each in any one reference.
         settings: of the base.
         device: where to fit.
-        enough: where the settings name several steps, the largest is taken that is enough; without it the first.
+        enough: where the settings name several steps, the largest is taken that is enough; without it the largest of all.
 
     Returns:
         ``None`` where no canvas holds them.
@@ -81,21 +80,18 @@ def fit_base(
     if isinstance(family, OfClips):
         pictures = [unit(frame, device).permute(1, 2, 0) for frame in frames]
         still = ((0, 0),) * len(frames)
-        return _base(Member(family, family.fit_clip(pictures, settings.base)), Canvas(size, still, still), timed=True)
+        return _base(Member(family, family.fit_clip(pictures, settings.base)), Canvas(size, still, still))
     canvas = canvas_of(settled(frames, motions, device), size)
     if canvas is None:
         return None
-    if not isinstance(settings.base, CosineTimeSettings):
-        picture = mosaic_of(frames, canvas, device)
-        (network,) = family.fit([picture.permute(1, 2, 0)], base_settings(settings, len(frames)))
-        return _base(Member(family, network), canvas, timed=False)
+    assert isinstance(settings.base, CosineTimeSettings)
     counts = [_counts(frame, device) for frame in frames]
     laid = on_canvas([unit(frame, device) for frame in frames], canvas.motions, canvas.size, counts)
 
     base, fit = settings.base, CanvasFit(laid, settings.base)
 
     def made(step: float, sweeps: int) -> Base:
-        return _base(Member(COSINE_TIME, fit.network(step, sweeps)), canvas, timed=True)
+        return _base(Member(COSINE_TIME, fit.network(step, sweeps)), canvas)
 
     step = largest_enough(base.steps, lambda step: enough is None or enough(made(step, 1)))
     return made(step, base.sweeps)
@@ -110,23 +106,15 @@ def largest_enough(steps: Sequence[float], enough: Callable[[float], bool]) -> f
     return steps[low]
 
 
-def _base(member: Member, canvas: Canvas, *, timed: bool) -> Base:
+def _base(member: Member, canvas: Canvas) -> Base:
     part = SharedPart(*canvas.size, write_networks([member]))
     payload = pack_part(part)
     name = part_name(payload)
     places = [
-        ClipPlace(name, number if timed else 0, zoom, shift)
+        ClipPlace(name, number, zoom, shift)
         for number, (zoom, shift) in enumerate(zip(canvas.zooms, canvas.shifts, strict=True))
     ]
     return Base(payload, Shared(part, member), tuple(places))
-
-
-def base_settings(settings: ClipSettings, frames: int) -> CosineSettings:
-    """Of the base of so many frames: its step falls as the root of their number, as an error's worth rises with it."""
-    base = settings.base
-    assert isinstance(base, CosineSettings)
-    step = base.step * math.sqrt(settings.most_frames / frames)
-    return replace(base, step=min(step, settings.background.step) if settings.background else step)
 
 
 def settled(frames: Sequence[Frame], motions: Sequence[Motion], device: str) -> list[Motion]:

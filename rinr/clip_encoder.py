@@ -8,9 +8,10 @@
 Whether a run is encoded together is decided by a few of its frames, encoded both ways.
 """
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,19 +65,31 @@ def encode_clips(
         FloatingPointError: a fit diverged.
         ValueError: not one time a frame.
     """
+    return list(each_clip(frames, times, preset, known=known, device=device, progress=progress))
+
+
+def each_clip(
+    frames: Sequence[Frame],
+    times: Sequence[float | None],
+    preset: Preset,
+    *,
+    known: Sequence[bytes] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Iterator[EncodedClip]:
+    """What :func:`encode_clips` gives, each clip as soon as it is finished."""
     if len(times) != len(frames):
         raise ValueError(f"{len(times)} times for {len(frames)} frames, expected one a frame, or None where not known")
     count = _Counter(2 * len(frames), progress)
     own = _Frames(frames, preset, device)
     settings = preset.clip
     if settings is None:
-        return [own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames))]
-    clips: list[EncodedClip] = []
+        yield from (own.alone(Run(index, index + 1, ""), "", count) for index in range(len(frames)))
+        return
     for run in find_runs(frames, times, settings, device=device, on_frame=count):
         made = _encode_run(run, own, settings, known, count)
         known = [*known, *(clip.part for clip in made if clip.part)]
-        clips += made
-    return clips
+        yield from made
 
 
 def _encode_run(
@@ -97,6 +110,10 @@ def _encode_run(
         trials.append(_Trial(own, run, base, settings))
     if not trials:
         return [own.alone(run, _NO_CLIP.format(len(run), settings.fewest_frames), count)]
+    if settings.background is None:
+        return [trials[-1].encoded(started, count)]  # the preset leaves no choice
+    for trial in trials:
+        trial.probe()
     best = min(trials, key=lambda trial: trial.lagrangian)
     if not best.worth:
         return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes", count)]
@@ -149,7 +166,9 @@ class _Frames:
         """What a run's frames share, as coarse as they are no worse over it than alone."""
 
         def enough(base: Base) -> bool:
-            return _Trial(self, run, base, settings).no_worse
+            trial = _Trial(self, run, base, settings)
+            trial.probe()
+            return trial.no_worse
 
         return fit_base(self.frames[run.start : run.stop], run.motions, settings, self.device, enough)
 
@@ -193,6 +212,12 @@ class _Trial:
         base: what they share.
         settings: of the clip.
         new: whether the base is theirs alone; otherwise an earlier clip has paid for it.
+
+    Attributes:
+        ratio: after :meth:`probe`, bytes of the probes' backgrounds to those alone.
+        no_worse: whether their error is no larger than alone.
+        lagrangian: bytes, and error in bytes.
+        lagrangian_alone: of the same frames alone.
     """
 
     def __init__(self, own: _Frames, run: Run, base: Base, settings: ClipSettings, *, new: bool = True) -> None:
@@ -200,15 +225,20 @@ class _Trial:
         self.differences: dict[int, Member | None] = {}
         self.tiles: tuple[int, ...] = ()
         self.share = len(base.payload) / len(run) if new else 0.0
-        # A few frames decide.
+        self.probes: list[int] = []
+        self.ratio, self.lagrangian, self.lagrangian_alone, self.no_worse = math.nan, math.nan, math.nan, False
+
+    def probe(self) -> None:
+        """Encode the backgrounds of a few frames both ways."""
+        run = self.run
         self.probes = spread_over(len(run), max(len(run) // _FRAMES_A_PROBE, 2))
         together = [self._cost(place) for place in self.probes]
         self.tiles = _mostly_picked(self.differences.values())
-        alone = [own.cost(run.start + place) for place in self.probes]
+        alone = [self.own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
         self.no_worse = sum(each.error for each in together) <= _QUICKLY * sum(each.error for each in alone)
         self.lagrangian, self.lagrangian_alone = (
-            sum(each.error * own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
+            sum(each.error * self.own.worth_of_error + each.bytes for each in costs) for costs in (together, alone)
         )
 
     @property
@@ -242,14 +272,16 @@ class _Trial:
     def encoded(self, started: float, count: Callable[[int], None]) -> EncodedClip:
         """All frames, and what they share where it is new."""
         preset, run = self.own.preset, self.run
-        first = self._images(self.probes, preset, started)
+        first = self._images(self.probes, preset, started) if self.probes else []
         others = [place for place in range(len(run)) if place not in self.probes]
         alike = replace(preset, objects=narrowed(preset.objects, picked_tiles(image.frame for image in first)))
         rest = self._images(others, alike, started) if others else []
         images = [image for _, image in sorted(zip([*self.probes, *others], [*first, *rest], strict=True), key=_place)]
         seconds = (time.perf_counter() - started) / len(run)
         count(len(run))
-        kind = f"one of {len(run)} frames" if self.new else f"one of {len(run)} frames over an earlier clip"
+        reason = f"one of {len(run)} frames" + ("" if self.new else " over an earlier clip")
+        if self.probes:
+            reason += f", {self.ratio:.2f} of their backgrounds' bytes alone"
         images = [
             replace(
                 image,
@@ -257,7 +289,7 @@ class _Trial:
                 fit_seconds=seconds,
                 part_id=part_id(self.base.payload),
                 bytes_shared=self.share,
-                clip=f"{kind}, {self.ratio:.2f} of their backgrounds' bytes alone",
+                clip=reason,
             )
             for image in images
         ]

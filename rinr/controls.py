@@ -15,12 +15,15 @@ from rinr.frames import Frame, Pixels
 from rinr.metrics import frame_psnr, psnr
 from rinr.networks.settings import CodecSettings
 from rinr.presets import Preset, codec_preset, find_preset
+from rinr.weights import NO_PARTS, Parts
 
 CONTROLS = ("jpeg:90", "jpeg:5+75", "webp:0+80", "avif:5+70", "webp:10/4+80", "webp:10/4+60")
 """The presets of a table's controls: a good picture, and frames at low quality with sharp crops pasted over them."""
 
 _SCALES = (1, 2, 3, 4, 6, 8, 16)
 _NAMES = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+
+_NOTHING_SHARED: Mapping[str, Sequence[float]] = {}
 
 Progress = Callable[[int, int], None]
 
@@ -35,7 +38,7 @@ class Coded:
         object_db: PSNR over the union of the boxes; ``None`` without boxes, or for the reference itself.
     """
 
-    bytes_total: int
+    bytes_total: float
     background_db: float | None
     object_db: float | None
 
@@ -69,6 +72,9 @@ def compare(
     ours: Mapping[str, Sequence[EncodedFrame]],
     controls: Sequence[str] = CONTROLS,
     progress: Progress | None = None,
+    *,
+    parts: Parts = NO_PARTS,
+    shared: Mapping[str, Sequence[float]] = _NOTHING_SHARED,
 ) -> list[Row]:
     """The captured JPEG, the controls and ours, over the same frames.
 
@@ -77,6 +83,8 @@ def compare(
         ours: encoded frames by preset.
         controls: presets.
         progress: told how many of the controls' frames are encoded.
+        parts: the shared parts that ours need, where they are of clips.
+        shared: by preset, each of our frames' part of the bytes of those.
 
     Returns:
         One row each. The captured JPEG has no PSNR: the working frame, against which all is measured, is made from it.
@@ -94,14 +102,16 @@ def compare(
                 progress(number * len(frames) + index + 1, len(controls) * len(frames))
         rows.append(row(describe(preset), name, coded))
     for name, encoded in ours.items():
-        coded = [measure(frame, one) for (frame, _), one in zip(frames, encoded, strict=True)]
+        each = shared.get(name) or [0.0] * len(encoded)
+        coded = [measure(frame, one, parts, size) for (frame, _), one, size in zip(frames, encoded, each, strict=True)]
         rows.append(row(f"ours, {name}", name, coded))
     return rows
 
 
-def measure(frame: Frame, encoded: EncodedFrame) -> Coded:
-    """Decode and measure one frame."""
-    return Coded(encoded.bytes_total, *frame_psnr(frame.pixels, decode(encoded), frame.boxes))
+def measure(frame: Frame, encoded: EncodedFrame, parts: Parts = NO_PARTS, bytes_shared: float = 0.0) -> Coded:
+    """Decode and measure one frame, its part of what its clip shares counted with its own bytes."""
+    decoded = decode(encoded, parts=parts)
+    return Coded(encoded.bytes_total + bytes_shared, *frame_psnr(frame.pixels, decoded, frame.boxes))
 
 
 def row(name: str, preset: str | None, coded: Sequence[Coded]) -> Row:

@@ -1,16 +1,19 @@
 """Local folders of labelled JPEGs, for the command line and the benchmarks: a set of frames without any storage."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from rinr.frames import Frame, ImageError, working_frame
+from rinr.frames import Frame, ImageError, capture_time, working_frame
 from rinr.labels import ImageLabels, LabelError, image_id, labels_id, parse_coco
 
 LABELS_FILE = "annotations.json"
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 """In lower case; files are taken whatever the case of theirs."""
+
+_DIGITS = re.compile("([0-9]+)")
 
 _Item = TypeVar("_Item")
 
@@ -47,6 +50,28 @@ class LabelledFolder:
             return working_frame(file.read_bytes(), self.labels.get(file.relative_to(self.path).as_posix()))
         except ImageError as error:
             raise ImageError(f"{file}: {error}") from None
+
+    def in_order(self) -> list[tuple[Path, float | None]]:
+        """Files as they were taken, with when that was in seconds since 1970: by time where all say it, in EXIF or in
+        the labels, and of equal times by name; otherwise by name, :func:`counting`."""
+        named = sorted(self.files, key=lambda file: counting(file.name))
+        timed = [(file, self._taken(file)) for file in named]
+        known = [time for _, time in timed if time is not None]
+        return timed if len(known) < len(timed) else sorted(timed, key=lambda each: each[1] or 0.0)
+
+    def _taken(self, file: Path) -> float | None:
+        try:
+            said = capture_time(file.read_bytes())
+        except (ImageError, OSError):  # which is said when it is opened as a picture
+            said = None
+        labels = self.labels.get(file.relative_to(self.path).as_posix())
+        time = said or (labels.captured_at if labels else None)
+        return time.timestamp() if time else None
+
+
+def counting(name: str) -> list[tuple[int, str]]:
+    """What puts names in the order in which cameras count: ``frame 10`` comes after ``frame 9``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(name)]
 
 
 def labelled_folders(path: Path) -> list[LabelledFolder]:

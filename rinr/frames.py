@@ -135,6 +135,16 @@ def check_jpeg(data: bytes) -> JpegFacts:
     return JpegFacts(_upright_size(size, exif.orientation), exif.orientation, exif.captured_at)
 
 
+def capture_time(data: bytes) -> datetime | None:
+    """When a JPEG says that it was taken; nothing of it is decoded.
+
+    Raises:
+        ImageError: it is no JPEG, cut off, or over the limits.
+    """
+    with _jpeg(data) as (_, exif):
+        return exif.captured_at
+
+
 def open_jpeg(data: bytes) -> Photo:
     """Decode a JPEG fully and set it upright, in RGB.
 

@@ -11,6 +11,7 @@ from rinr.controls import jpeg_of_size
 from rinr.decoder import decode, decode_background
 from rinr.frames import Frame, Pixels, resize
 from rinr.metrics import frame_psnr
+from rinr.weights import NO_PARTS, Parts
 
 RESIDUAL_GAIN = 2
 _CELL, _GAP, _LINE = 380, 12, 20
@@ -24,7 +25,13 @@ class _Cell:
     pixels: Pixels
 
 
-def mosaic(frames: Sequence[tuple[Frame, EncodedFrame]], title: str = "Residual-INR") -> Image.Image:
+def mosaic(
+    frames: Sequence[tuple[Frame, EncodedFrame]],
+    title: str = "Residual-INR",
+    *,
+    parts: Parts = NO_PARTS,
+    shared: Sequence[float] = (),
+) -> Image.Image:
     """One row a frame: original, decoded background, decoded frame, residual, and a JPEG of the same bytes.
 
     Captions give bytes and PSNR. The residual, original minus decoded background, is shown around grey and doubled.
@@ -32,19 +39,23 @@ def mosaic(frames: Sequence[tuple[Frame, EncodedFrame]], title: str = "Residual-
     Args:
         frames: working frames with their encodings.
         title: for the line above.
+        parts: the shared parts that they need, where they are of clips.
+        shared: each frame's part of the bytes of those; none without it.
 
     Raises:
+        MissingPartError: a frame needs a part that is not there.
         ValueError: there are no frames.
     """
     if not frames:
         raise ValueError("a mosaic needs at least one frame")
-    rows = [_cells(frame, encoded) for frame, encoded in frames]
+    shares = [round(size) for size in shared] or [0] * len(frames)
+    rows = [_cells(frame, encoded, parts, share) for (frame, encoded), share in zip(frames, shares, strict=True)]
     heights = [max(round(_CELL * c.pixels.shape[0] / c.pixels.shape[1]) for c in cells) for cells in rows]
     width = _GAP + len(rows[0]) * (_CELL + _GAP)
     top = _GAP + 2 * _LINE
     sheet = Image.new("RGB", (width, top + sum(h + 2 * _LINE + 2 * _GAP for h in heights)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    total = sum(encoded.bytes_total for _, encoded in frames)
+    total = sum(encoded.bytes_total for _, encoded in frames) + sum(shares)
     mean = total / len(frames)
     line = f"{title}: {_count(len(frames), 'frame')} in {total:,} bytes, {mean:,.0f} a frame, headers included"
     draw.text((_GAP, _GAP), line, fill=_INK, font=ImageFont.load_default(18))
@@ -60,13 +71,14 @@ def mosaic(frames: Sequence[tuple[Frame, EncodedFrame]], title: str = "Residual-
     return sheet
 
 
-def _cells(frame: Frame, encoded: EncodedFrame) -> list[_Cell]:
-    background, decoded = decode_background(encoded), decode(encoded)
-    same = jpeg_of_size(frame, encoded.bytes_total)
+def _cells(frame: Frame, encoded: EncodedFrame, parts: Parts, shared: int) -> list[_Cell]:
+    background, decoded = decode_background(encoded, parts=parts), decode(encoded, parts=parts)
+    total = encoded.bytes_total + shared
+    same = jpeg_of_size(frame, total)
     return [
         _Cell("original", f"{frame.size[0]}x{frame.size[1]}, {_count(len(frame.boxes), 'object')}", _outlined(frame)),
-        _Cell("background", _caption(frame, background, encoded.bytes_background), background),
-        _Cell("decoded", _caption(frame, decoded, encoded.bytes_total), decoded),
+        _Cell("background", _caption(frame, background, encoded.bytes_background + shared), background),
+        _Cell("decoded", _caption(frame, decoded, total), decoded),
         _Cell(
             f"residual x{RESIDUAL_GAIN}",
             f"{encoded.bytes_objects:,} bytes for what lies in the boxes",

@@ -296,6 +296,23 @@ class Store:
                 break
         return sorted(found[:limit], key=lambda pending: (pending.device, pending.path, pending.image_id))
 
+    def missing_in_order(self, encoding_id: str) -> list[str]:
+        """Ids of the images that :meth:`missing` may give, each device's in the order of capture.
+
+        An image with several labels may be among them that lacks none; one that several devices have comes with the
+        first of them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        lacking, _ = self._lacking(encoding_id, None)
+        columns = ["image_id", "device", "captured_at", "path"]
+        sources = self._read(SOURCES, columns, None)
+        sources = sources.filter(pc.is_in(sources["image_id"], pc.unique(lacking["image_id"])))
+        order = [("device", "ascending"), ("captured_at", "ascending"), ("path", "ascending")]
+        ids: list[str] = pc.unique(sources.sort_by(order)["image_id"]).to_pylist()
+        return ids
+
     def count_missing(self, encoding_id: str) -> int:
         """How many images :meth:`missing` may give, without looking at each: an image with several labels may count
         that lacks none.

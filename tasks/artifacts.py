@@ -65,6 +65,17 @@ def publish_table(key: str, description: str, rows: Sequence[Mapping[str, Cell]]
     create_table_artifact(shown, key=artifact_key(key), description=description)
 
 
+def publish_markdown(key: str, description: str, text: str) -> None:
+    """Markdown as it is.
+
+    Args:
+        key: names the artifact over all runs.
+        description: stands over it.
+        text: what comes from elsewhere in it has gone through :func:`plain`.
+    """
+    create_markdown_artifact(text, key=artifact_key(key), description=description)
+
+
 def publish_picture(key: str, description: str, picture: bytes) -> None:
     """A picture, reduced to what the server's database takes.
 

@@ -62,6 +62,8 @@ class _Compared:
     frame: Frame
     captured_bytes: int
     encoded: EncodedFrame
+    part_id: str | None
+    bytes_shared: float
 
 
 @task(task_run_name="compare with JPEG")
@@ -78,10 +80,19 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
 
     from rinr.controls import compare
     from rinr.mosaic import mosaic
+    from rinr.weights import parts_of
 
     torch.set_num_threads(1)  # the devices train meanwhile
-    chosen = _chosen_frames(fleet, open_store(store), preset)
-    rows = compare([(c.frame, c.captured_bytes) for c in chosen], {preset: [c.encoded for c in chosen]}, CONTROLS)
+    opened = open_store(store)
+    chosen = _chosen_frames(fleet, opened, preset)
+    parts = parts_of(opened.parts([c.part_id for c in chosen]).values())
+    rows = compare(
+        [(c.frame, c.captured_bytes) for c in chosen],
+        {preset: [c.encoded for c in chosen]},
+        CONTROLS,
+        parts=parts,
+        shared={preset: [c.bytes_shared for c in chosen]},
+    )
     comparison = Comparison(
         len(chosen),
         tuple(ComparedRow(row.name, row.bytes_a_frame, row.background_db, row.object_db) for row in rows),
@@ -101,7 +112,9 @@ def compare_frames(fleet: Fleet, store: str, preset: str, folder: str) -> Compar
     )
     picture = io.BytesIO()
     shown = spread(chosen, MOSAIC_FRAMES)
-    mosaic([(c.frame, c.encoded) for c in shown], title=f"Residual-INR, {preset}").save(picture, "PNG")
+    drawn = [(c.frame, c.encoded) for c in shown]
+    shared = [c.bytes_shared for c in shown]
+    mosaic(drawn, f"Residual-INR, {preset}", parts=parts, shared=shared).save(picture, "PNG")
     publish_picture("mosaic", "What the devices got", picture.getvalue())
     if folder:
         write_whole(Path(folder) / "mosaic.png", picture.getvalue())
@@ -117,8 +130,16 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
     images = known["image_id"].unique()
     wanted = images.take(pa.array(spread(range(len(images)), FRAMES), pa.int64()))
     # Payloads of these alone: of a million images they would not fit into memory.
-    table = store.lookup(wanted.to_pylist(), [*key, "payload"], encoding_id=encoding)
-    rows = dict(zip(zip(*(table[name].to_pylist() for name in key), strict=True), frames_of(table), strict=True))
+    of_clip = ["part_id", "bytes_shared"]
+    table = store.lookup(wanted.to_pylist(), [*key, *of_clip, "payload"], encoding_id=encoding)
+    columns = [table[name].to_pylist() for name in of_clip]
+    rows = dict(
+        zip(
+            zip(*(table[name].to_pylist() for name in key), strict=True),
+            zip(frames_of(table), *columns, strict=True),
+            strict=True,
+        )
+    )
     sources: dict[str, dict[str, Any]] = {}
     for source in store.scan(SOURCES, where=pc.field("image_id").isin(wanted)).sort_by(order).to_pylist():
         if (source["image_id"], source["labels_id"]) in rows:
@@ -132,7 +153,7 @@ def _chosen_frames(fleet: Fleet, store: Store, preset: str) -> list[_Compared]:
             name = safe_spelling(source["path"])
             get_run_logger().warning("%s, %s is not compared: %s", source["device"], name, error)
             continue
-        chosen.append(_Compared(frame, source["size"], rows[source["image_id"], source["labels_id"]]))
+        chosen.append(_Compared(frame, source["size"], *rows[source["image_id"], source["labels_id"]]))
     if not chosen:
         raise ValueError(f"no image of the preset {preset!r} is in the store {store.url} with its original at hand")
     return chosen

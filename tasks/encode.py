@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from prefect import get_run_logger, task
 
+from storage.clip_runs import packed, runs
 from storage.fleet import Device, Fleet
+from storage.known_parts import Known, KnownParts
 from storage.quarantine import refuse, worth_fitting
 from storage.tables import Pending
 from tasks.batches import BATCHES_A_WORKER, LARGEST_AUTOMATIC, batch_size, split
@@ -13,6 +16,9 @@ from tasks.events import quarantine_grew
 from tasks.fitting import EncodedBatch, fit_batch
 from tasks.retrying import RETRIES, RETRY_SECONDS, may_succeed_later
 from tasks.stores import open_store
+
+if TYPE_CHECKING:
+    from rinr.networks.settings import ClipSettings
 
 ROUND = 8_192
 """Images that are looked up at once: a store may lack more than fits in memory."""
@@ -49,19 +55,62 @@ def find_missing(store: str, preset: str, limit: int = ROUND, after: str = "") -
         after = max(pending.image_id for pending in found)
 
 
+@task(
+    task_run_name="put what is missing in order",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=may_succeed_later,
+)
+def order_missing(store: str, preset: str) -> list[str]:
+    """Ids of all images that have no row of this preset's encoding, each device's in the order of capture."""
+    return open_store(store).missing_in_order(encoding_of(preset))
+
+
+@task(
+    task_run_name="find what is missing next",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=may_succeed_later,
+)
+def find_among(store: str, preset: str, image_ids: Sequence[str]) -> list[Pending]:
+    """Those of some images that have no row of this preset's encoding; see :func:`find_missing`."""
+    opened = open_store(store)
+    missing = worth_fitting(opened, opened.missing(encoding_of(preset), image_ids))
+    get_run_logger().info("%d images to encode with %r", len(missing), preset)
+    return missing
+
+
 def missing_batches(store: str, preset: str, fits: int, wanted: int) -> Iterator[list[Pending]]:
     """All that is missing in batches, looked up as they are taken; each image once, whatever becomes of it.
+
+    Where the preset makes clips, what a camera took in one go is in one batch, as far as a batch goes.
 
     Args:
         fits: that the workers take at once.
         wanted: images a batch; 0 is an even share for the workers.
     """
+    clip = clips_of(preset)
+    if clip is not None:
+        yield from _missing_runs(store, preset, clip, fits, wanted)
+        return
     after = ""
     while missing := find_missing(store, preset, ROUND, after):
         plenty = fits * BATCHES_A_WORKER * LARGEST_AUTOMATIC
         more = len(missing) == ROUND  # then nobody will be idle, and there is no need for small shares
         yield from split(missing, batch_size(plenty if more else len(missing), fits, wanted))
         after = max(pending.image_id for pending in missing)
+
+
+def _missing_runs(store: str, preset: str, clip: "ClipSettings", fits: int, wanted: int) -> Iterator[list[Pending]]:
+    ids = order_missing(store, preset)
+    size = batch_size(len(ids), fits, wanted)
+    going_on: list[Pending] = []
+    for start in range(0, len(ids), ROUND):
+        found = runs([*going_on, *find_among(store, preset, ids[start : start + ROUND])], clip.most_gap)
+        last = start + ROUND >= len(ids)
+        # The last run of a round may go on in the next one.
+        going_on = [] if last or not found or len(found[-1]) >= ROUND else found.pop()
+        yield from packed(found, size, clip.most_frames)
 
 
 def devices_of(batch: Sequence[Pending], fleet: Fleet) -> tuple[Device, ...]:
@@ -83,9 +132,10 @@ def encode_batch(
     store: str,
     devices: Sequence[Device],
     accelerator: str = "auto",
+    known: Known | None = None,
 ) -> EncodedBatch:
     """Fit, quantize and code one batch of images; runs on a Dask worker, and may run twice."""
-    encoded = fit_batch(batch, preset, store, devices, accelerator)
+    encoded = fit_batch(batch, preset, store, devices, accelerator, known)
     logger = get_run_logger()
     for refusal in encoded.refusals:
         logger.warning("%s: %s", refusal.device, refusal.reason)
@@ -104,9 +154,9 @@ def encode_batch(
     retry_condition_fn=may_succeed_later,
 )
 def commit_batch(store: str, encoded: EncodedBatch) -> int:
-    """Append a batch to the store, exactly once however often it is called; returns the rows really added."""
+    """Append a batch to the store, exactly once however often it is called; returns the images really added."""
     table = open_store(store)
-    added = table.append(encoded.images)
+    added = table.append(encoded.clips)
     if refuse(table, encoded.refusals):
         for device, count in Counter(refusal.device for refusal in encoded.refusals).items():
             quarantine_grew(device, count)
@@ -120,6 +170,24 @@ def sweep_landing(store: str, preset: str) -> None:
     from storage.landing import sweep
 
     sweep(open_store(store), encoding_of(preset))
+
+
+@task(
+    task_run_name="look up clips",
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=may_succeed_later,
+)
+def known_parts(store: str, preset: str) -> KnownParts | None:
+    """The clips that new frames may extend; ``None`` where the preset makes none."""
+    return KnownParts(open_store(store), encoding_of(preset)) if clips_of(preset) else None
+
+
+def clips_of(preset: str) -> "ClipSettings | None":
+    """How a preset makes clips, by its name; ``None``: it makes none."""
+    from rinr.presets import find_preset
+
+    return find_preset(preset).clip
 
 
 def encoding_of(preset: str) -> str:

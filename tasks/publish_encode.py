@@ -34,10 +34,11 @@ def publish_encoded(store: str, preset: str, added: int) -> None:
     each = max(held.images, 1)
     rows: list[dict[str, Cell]] = [{"what": "images", "all": held.images, "an image": None}]
     for what, total in (
-        ("bytes in all", held.bytes_total),
+        ("bytes in all", held.bytes_total + held.bytes_shared),
         ("bytes of backgrounds", held.bytes_background),
         ("bytes of objects", held.bytes_objects),
         ("bytes of headers, boxes and labels", held.bytes_overhead),
+        ("bytes that clips' frames share", held.bytes_shared),
     ):
         rows.append({"what": what, "all": total, "an image": round(total / each)})
     rows.append({"what": "PSNR outside the boxes, dB", "all": None, "an image": held.background_db})
@@ -61,7 +62,7 @@ def encoding_summary(
     left = [f"{missing:,} images have no row of this encoding"] if missing else []
     if open_cases:
         left.append(f"{open_cases:,} refused in the quarantine: `rinr quarantine list` says why")
-    mean = held.bytes_total / max(held.images, 1)
+    mean = (held.bytes_total + held.bytes_shared) / max(held.images, 1)
     return Summary(
         did=[f"{added:,} images encoded with `{preset}`"],
         cost=[rate(added, seconds), f"{mean:,.0f} bytes an image in the mean of {held.images:,}"],

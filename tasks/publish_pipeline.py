@@ -54,6 +54,7 @@ def pipeline_summary(report: PipelineReport, stage_runs: Mapping[str, str]) -> S
         "deliver": f"{len(report.runs)} devices have their runs",
     }
     seconds = {stage.name: stage.seconds for stage in report.stages}
+    held = report.store.bytes_total + report.store.bytes_shared
     waits = sum(device.waiting for device in report.ingested)
     later = sum(device.left + device.backlog for device in report.ingested)
     left = [f"**failed**: {plain(failure)}" for failure in report.failures]
@@ -69,7 +70,7 @@ def pipeline_summary(report: PipelineReport, stage_runs: Mapping[str, str]) -> S
         cost=[
             *(f"{name}: {taken:.1f} s" for name, taken in seconds.items()),
             *([f"encoding: {rate(report.encoded, seconds['encode'])}"] if report.encoded else []),
-            f"{report.store.bytes_total:,} bytes for the {report.store.images:,} images of this preset in the store",
+            f"{held:,} bytes for the {report.store.images:,} images of this preset in the store",
         ],
         left=left,
     )

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from rinr.accelerator import torch_device
 from rinr.cli.console import fail, note, out, progress_bar
-from rinr.codec.frame import EncodedFrame
+from rinr.clip_encoder import encode_clips
+from rinr.codec.encoded import EncodedImage
 from rinr.controls import CONTROLS, Coded, Row, compare, row
 from rinr.curves import Curve, compared, controls, draw, ladder, point
 from rinr.encoder import encode
@@ -20,6 +21,7 @@ from rinr.folders import FolderError, frames_of, labelled_folders
 from rinr.frames import Frame
 from rinr.neural_controls import direct, rapid, with_bytes
 from rinr.presets import Preset, find_preset
+from rinr.weights import parts_of
 
 
 def bench(
@@ -41,10 +43,11 @@ def bench(
 ) -> None:
     """Bytes and PSNR of the captured JPEG, of image codecs and of ours, over the same frames.
 
-    Bytes are all that would travel: headers, boxes and labels included. Object PSNR is measured over the union of the
-    boxes, background PSNR outside it. Two-stream codecs send the frame at low quality and a sharp crop a box. Neural
-    controls are rapid, one network for the whole frame and none for objects, and direct, whose object networks fit
-    pixels and are pasted in place of residuals that are added.
+    Bytes are all that would travel: headers, boxes and labels included, and what frames of a clip share divided over
+    them. Object PSNR is measured over the union of the boxes, background PSNR outside it. Two-stream codecs send the
+    frame at low quality and a sharp crop a box. With a preset of clips, the frames of a folder are taken as one
+    sequence. Neural controls are rapid, one network for the whole frame and none for objects, and direct, whose object
+    networks fit pixels and are pasted in place of residuals that are added.
 
     Exit codes: 0 all done; 1 failed; 2 wrong usage.
     """
@@ -57,25 +60,32 @@ def bench(
     if curves:
         _prepare(curves)
     read: list[tuple[Frame, int]] = []
+    cameras: list[list[Frame]] = []
     for folder in found:
+        cameras.append([])
         for file, frame in frames_of(folder, frames):
             if isinstance(frame, Frame):
                 read.append((frame, file.stat().st_size))
+                cameras[-1].append(frame)
             else:
                 note(f"left out: {frame}")
     if not read:
         raise fail("none of the files can be read as a picture")
     pictures = [frame for frame, _ in read]
-    ours = {}
+    ours, parts, shared = {}, dict[bytes, bytes](), {}
     for name, each in chosen.items():
         with progress_bar(f"encoding {len(read)} frames, {name}") as tell:
-            ours[name] = [image.frame for image in encode(pictures, each, device=place, progress=tell)]
+            images, of_clips = _encoded(cameras, each, place, tell)
+        ours[name] = [image.frame for image in images]
+        shared[name] = [image.bytes_shared for image in images]
+        parts |= parts_of(of_clips)
     with progress_bar("encoding controls") as tell:
-        rows = compare(read, ours, CONTROLS, tell)
+        rows = compare(read, ours, CONTROLS, tell, parts=parts, shared=shared)
     for name, each in chosen.items() if neural else ():
         for control in (rapid, direct):
             with progress_bar(f"encoding {len(read)} frames, {control.__name__}") as tell:
-                rows.append(_neural(control, name, each, pictures, ours[name], place, tell))
+                sizes = [one.bytes_total + round(more) for one, more in zip(ours[name], shared[name], strict=True)]
+                rows.append(_neural(control, name, each, pictures, sizes, place, tell))
     drawn = _curves(list(chosen.values()), pictures, place) if curves else []
     if curves:
         title = f"{len(read)} frames of {', '.join(folder.name for folder in found)}"
@@ -91,19 +101,33 @@ def bench(
         out.print(f"curves are in {curves}")
 
 
+def _encoded(
+    cameras: Sequence[Sequence[Frame]], preset: Preset, device: str, tell: Callable[[int, int], None]
+) -> tuple[list[EncodedImage], list[bytes]]:
+    """Frames of all cameras, and what clips of them share where the preset makes clips."""
+    if preset.clip is None:
+        frames = [frame for camera in cameras for frame in camera]
+        return encode(frames, preset, device=device, progress=tell), []
+    clips = []
+    for number, camera in enumerate(cameras):
+        clips += encode_clips(camera, [None] * len(camera), preset, device=device)
+        tell(number + 1, len(cameras))
+    return [image for clip in clips for image in clip.images], [clip.part for clip in clips if clip.part is not None]
+
+
 def _neural(
     control: Callable[[Preset, float], Preset],
     name: str,
     preset: Preset,
     pictures: Sequence[Frame],
-    ours: Sequence[EncodedFrame],
+    sizes: Sequence[int],
     device: str,
     tell: Callable[[int, int], None],
 ) -> Row:
     """A neural control at no fewer bytes than ours, frame by frame."""
     coded = []
-    for frame, encoded in zip(pictures, ours, strict=True):
-        image = with_bytes(frame, encoded.bytes_total, lambda factor: control(preset, factor), device)
+    for frame, size in zip(pictures, sizes, strict=True):
+        image = with_bytes(frame, size, lambda factor: control(preset, factor), device)
         coded.append(Coded(image.frame.bytes_total, image.background_db, image.object_db))
         tell(len(coded), len(pictures))
     return row(f"{control.__name__}, at the bytes of {name}", None, coded)

@@ -17,7 +17,9 @@ from rinr.codec.bytestream import PayloadError
 from rinr.codec.frame import MAX_PAYLOAD_BYTES, EncodedFrame, unpack_frame
 from rinr.decoder import decode as decode_frame
 from rinr.files import write_whole
+from rinr.payload_folder import parts_beside
 from rinr.shard import frames_of
+from rinr.weights import Parts, parts_of
 
 if TYPE_CHECKING:
     from storage.store import Store
@@ -33,7 +35,8 @@ def decode(
 ) -> None:
     """Decode to PNGs: DIR/<stem>.png, or DIR/<device>/<stem>.png where there are several devices.
 
-    A stem is kept where it matches [A-Za-z0-9._-]{1,100} and stands once, and is the image id otherwise.
+    A stem is kept where it matches [A-Za-z0-9._-]{1,100} and stands once, and is the image id otherwise. Frames of a
+    clip need the file with what they share (.rinrp) in their payload's folder.
 
     Exit codes: 0 all done; 1 failed; 2 wrong usage; 3 done, but some payloads were refused.
     """
@@ -71,7 +74,8 @@ def _from_files(payloads: Sequence[Path], out_dir: Path, device: str) -> tuple[i
             try:
                 if source.stat().st_size > MAX_PAYLOAD_BYTES:
                     raise PayloadError(f"frame payload: more than {MAX_PAYLOAD_BYTES:,} bytes")
-                _write(unpack_frame(source.read_bytes()), target, device)
+                frame = unpack_frame(source.read_bytes())
+                _write(frame, target, device, parts_beside(source, frame))
             except PayloadError as error:
                 note(f"refused: {source}: {error}")
                 refused += 1
@@ -87,7 +91,8 @@ def _from_store(store: "Store", out_dir: Path, encoding: str | None, device: str
     try:
         places = _targets(store.scan(SOURCES, ["image_id", "device", "path"]).to_pylist(), out_dir)
         where = None if encoding is None else pc.field("encoding_id") == encoding
-        table = store.scan(IMAGES, ["image_id", "payload", "created_at"], where).sort_by("created_at")
+        table = store.scan(IMAGES, ["image_id", "payload", "part_id", "created_at"], where).sort_by("created_at")
+        parts = parts_of(store.parts(pc.unique(table["part_id"].drop_null()).to_pylist()).values())
     except StoreError as error:
         raise fail(str(error)) from None
     # Later rows replace earlier ones.
@@ -99,7 +104,7 @@ def _from_store(store: "Store", out_dir: Path, encoding: str | None, device: str
         for index, (image_id, frame) in enumerate(sorted(rows.items())):
             for target in places.get(image_id, [out_dir / f"{image_id}.png"]):
                 try:
-                    _write(frame, target, device)
+                    _write(frame, target, device, parts)
                     done += 1
                 except PayloadError as error:
                     note(f"refused: {image_id}: {error}")
@@ -124,8 +129,8 @@ def _targets(sources: Sequence[dict[str, Any]], out_dir: Path) -> dict[str, list
     return of_image
 
 
-def _write(frame: EncodedFrame, target: Path, device: str) -> None:
-    pixels = decode_frame(frame, device)
+def _write(frame: EncodedFrame, target: Path, device: str, parts: Parts) -> None:
+    pixels = decode_frame(frame, device, parts)
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, format="PNG")
     write_whole(target, png.getvalue())

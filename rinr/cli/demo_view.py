@@ -123,10 +123,11 @@ def print_report(report: Mapping[str, Any]) -> None:
         out.print("Before→after training; own: the device's own JPEGs, not trained on.", style="dim")
     store = report.get("store")
     if store:
+        shared = f", {store['bytes_shared']:,} shared in clips" if store["bytes_shared"] else ""
         out.print(
-            f"{store['images']} images in the store, {store['bytes_total']:,} bytes: "
+            f"{store['images']} images in the store, {store['bytes_total'] + store['bytes_shared']:,} bytes: "
             f"{store['bytes_background']:,} background, {store['bytes_objects']:,} objects, "
-            f"{store['bytes_overhead']:,} the rest",
+            f"{store['bytes_overhead']:,} the rest{shared}",
             soft_wrap=True,
         )
     refused = sum(device["refused"] for device in report.get("ingested", ()))

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -11,31 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from rinr.accelerator import torch_device
-from rinr.cli.console import (
-    EXIT_CODES,
-    SOME_REFUSED,
-    decibels,
-    device_name,
-    exit_code_of,
-    fail,
-    note,
-    out,
-    progress_bar,
-    safe_stem,
-    stoppable,
-    undisturbed,
-)
+from rinr.cli.clip_encode import clips_into_files, clips_into_store
+from rinr.cli.console import EXIT_CODES, SOME_REFUSED, device_name, fail, note, progress_bar, undisturbed
+from rinr.cli.encoding_job import Job, goes_on, payload_name, say, totals
 from rinr.cli.store_access import open_store
 from rinr.codec.encoded import EncodedImage
 from rinr.encoder import GROUP
-from rinr.encoder import encode as encode_frames
 from rinr.folders import FolderError, LabelledFolder, labelled_folders
 from rinr.frames import Frame, ImageError
-from rinr.metrics import mean_db
 from rinr.outcome import Outcome, check_searchable
 from rinr.payload_folder import PayloadFolder
 from rinr.pool import EncoderPool, cores
-from rinr.presets import PRESETS, Preset, encoding_id, find_preset
+from rinr.presets import PRESETS, find_preset
 
 if TYPE_CHECKING:
     from storage.store import Store
@@ -86,6 +73,8 @@ def encode(
     Asked by outcome (--object-db, --background-db, --max-bytes, --max-seconds), each image gets the coarsest networks
     that do it, starting from the preset's; what was picked and why stands in its row, or in DIR/encoded.jsonl.
 
+    With the preset clip, frames of a folder that resemble each other are encoded together: see rinr clip.
+
     Finished images are kept whatever happens: the same command goes on from there, and encodes again only what is new
     or is asked for differently.
     """
@@ -96,35 +85,24 @@ def encode(
         outcome = Outcome(background_db, object_db, max_bytes, max_seconds)
         if outcome.asks:
             check_searchable(chosen)
+            if chosen.clip:
+                raise ValueError(f"no outcome can be asked of clips; give another preset than {chosen.name}")
         folders = labelled_folders(folder)
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None
-    job = _Job(chosen, outcome, place, jobs or cores())
+    job = Job(chosen, outcome, place, jobs or cores())
     where = f"rows in {store}" if store is not None else f"payload files in {out_dir}"
-    try:
-        with stoppable():
-            if store is not None:
-                _into_store(folders, open_store(store), job)
-            else:
-                assert out_dir is not None
-                _into_files(folders, out_dir, job)
-    except RuntimeError as error:
-        raise fail(f"{error}; what is finished is kept") from None
-    except KeyboardInterrupt as stop:
-        kept = len(job.encoded) + job.kept
-        of = f" of {job.frames}" if job.frames else ""
-        note(f"stopped: {kept}{of} frames are kept as {where}; the same command goes on from there")
-        raise typer.Exit(exit_code_of(stop)) from None
-    except FloatingPointError as error:
-        raise fail(str(error)) from None
-    except OSError as error:
-        raise fail(
-            f"{error.filename or out_dir or store}: {error.strerror or error}; what is finished is kept"
-        ) from None
+    with goes_on(job, where, str(out_dir or store)):
+        if store is not None:
+            _into_store(folders, open_store(store), job)
+        elif out_dir is not None and chosen.clip:
+            clips_into_files(folders, out_dir, job)
+        elif out_dir is not None:
+            _into_files(folders, out_dir, job)
     if as_json:
-        print(json.dumps(asdict(_totals(job)) | {"refused": job.refused}))
+        print(json.dumps(asdict(totals(job)) | {"refused": job.refused}))
     else:
-        _say(job, where)
+        say(job, where)
     if job.refused:
         note(f"{job.refused} refused, see above; everything else is encoded")
         raise typer.Exit(SOME_REFUSED)
@@ -133,45 +111,7 @@ def encode(
 encode.__doc__ = f"{cleandoc(encode.__doc__ or '')}\n\n{EXIT_CODES[:-1]}; 130 stopped by Ctrl-C, 143 by SIGTERM."
 
 
-@dataclass
-class _Job:
-    """What is to be done, and how far it is.
-
-    Attributes:
-        frames: to be looked at in all.
-        passed: of them, those that are done with.
-        kept: that were there already.
-        refused: files that are not taken.
-    """
-
-    preset: Preset
-    outcome: Outcome
-    device: str
-    jobs: int
-    frames: int = 0
-    passed: int = 0
-    kept: int = 0
-    refused: int = 0
-    encoded: list[EncodedImage] = field(default_factory=list)
-
-    @property
-    def encoding_id(self) -> str:
-        return encoding_id(self.preset, self.outcome)
-
-    def encode(
-        self, frames: Sequence[Frame], tell: Callable[[int, int], None], pool: EncoderPool | None
-    ) -> list[EncodedImage]:
-        """Encode a batch; progress is told in thousandths of a frame."""
-
-        def progress(done: int, of: int) -> None:
-            tell(1_000 * self.passed + 1_000 * len(frames) * done // max(of, 1), 1_000 * self.frames)
-
-        if pool:
-            return pool.encode(frames, self.preset, outcome=self.outcome, progress=progress)
-        return encode_frames(frames, self.preset, outcome=self.outcome, device=self.device, progress=progress)
-
-
-def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: _Job) -> None:
+def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: Job) -> None:
     """One ``.rinr`` a source; those that are there already, of the same picture, labels and settings, are kept."""
     files = [(folder, file) for folder in folders for file in folder.files]
     payloads = PayloadFolder(out_dir)
@@ -190,9 +130,7 @@ def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: _Job) -> 
     with _Batches(FILES_SECONDS, job) as batches, progress_bar(f"encoding {len(files)} frames") as tell:
         for folder, file in files:
             image_id, labels_id = folder.ids(file)
-            name = f"{safe_stem(file.name, image_id)}.rinr"
-            below = "" if len(folders) == 1 else f"{device_name(folder.name)}/"
-            name = below + (f"{image_id}.rinr" if below + name in taken else name)
+            name = payload_name(folder if len(folders) > 1 else None, file, image_id, taken)
             if payloads.holds(name, (image_id, labels_id, job.encoding_id)):
                 taken.add(name)
                 job.kept += 1
@@ -215,7 +153,7 @@ def _into_files(folders: Sequence[LabelledFolder], out_dir: Path, job: _Job) -> 
             finish()
 
 
-def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) -> None:
+def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: Job) -> None:
     """Ingest every folder as a device and commit what the store lacks."""
     from storage.devices import DeviceError
     from storage.fleet import Device
@@ -244,6 +182,9 @@ def _into_store(folders: Sequence[LabelledFolder], store: "Store", job: _Job) ->
                 note(f"refused: {case.refusal.device}: {case.refusal.reason}")
         pending = [item for item in store.missing(job.encoding_id) if item.device in devices]
         job.frames = len(pending)
+        if job.preset.clip:
+            clips_into_store(pending, store, devices, job)
+            pending = []
         with _Batches(STORE_SECONDS, job) as batches, progress_bar(f"encoding {len(pending)} frames") as tell:
             while pending:
                 batch, pending = pending[: batches.size], pending[batches.size :]
@@ -261,7 +202,7 @@ class _Batches:
     """Encodes batches, says how large the next should be to take about so many seconds, and, where much is left to do,
     calls in the other cores."""
 
-    def __init__(self, seconds: float, job: _Job) -> None:
+    def __init__(self, seconds: float, job: Job) -> None:
         self.seconds = seconds
         # An accelerator fits a whole group in little more than the time of one frame.
         self.size = 1 if job.device == "cpu" else GROUP
@@ -274,7 +215,7 @@ class _Batches:
         if self._pool:
             self._pool.__exit__(*stopped)
 
-    def run(self, frames: Sequence[Frame], job: _Job, tell: Callable[[int, int], None]) -> list[EncodedImage]:
+    def run(self, frames: Sequence[Frame], job: Job, tell: Callable[[int, int], None]) -> list[EncodedImage]:
         """Encode one batch."""
         started = time.perf_counter()
         images = job.encode(frames, tell, self._pool)
@@ -284,43 +225,3 @@ class _Batches:
                 self._pool = EncoderPool(job.jobs)
             self.size = min(max(int(self.seconds / each), 1), 2 * self.size, GROUP)
         return images
-
-
-@dataclass(frozen=True)
-class _Totals:
-    images: int
-    kept: int
-    bytes_total: int
-    background_db: float | None
-    object_db: float | None
-    fit_seconds: float
-    fell_short: int
-
-
-def _totals(job: _Job) -> _Totals:
-    encoded = job.encoded
-    return _Totals(
-        images=len(encoded),
-        kept=job.kept,
-        bytes_total=sum(image.frame.bytes_total for image in encoded),
-        background_db=mean_db(image.background_db for image in encoded),
-        object_db=mean_db(image.object_db for image in encoded),
-        fit_seconds=sum(image.fit_seconds for image in encoded),
-        fell_short=sum(not job.outcome.met_by(image) for image in encoded),
-    )
-
-
-def _say(job: _Job, where: str) -> None:
-    totals = _totals(job)
-    if not totals.images:
-        out.print(f"nothing new to encode; {where}", soft_wrap=True)
-        return
-    kept = f" ({totals.kept} more were there already)" if totals.kept else ""
-    out.print(
-        f"{totals.images} frames encoded{kept}, {totals.bytes_total / totals.images:,.0f} bytes a frame, "
-        f"background {decibels(totals.background_db)}, object {decibels(totals.object_db)}, "
-        f"{totals.fit_seconds:.1f} s of fitting; {where}",
-        soft_wrap=True,
-    )
-    if totals.fell_short:
-        note(f"{totals.fell_short} of them fell short of what was asked: `stopped` says which and why")

@@ -32,10 +32,13 @@ def info(
     table = Table(title=f"weight store {store}", show_header=False)
     per_image = max(summary.images, 1)
     table.add_row("images", f"{summary.images:,}")
-    table.add_row("bytes", f"{summary.bytes_total:,}  ({summary.bytes_total / per_image:,.0f} an image)")
+    total = summary.bytes_total + summary.bytes_shared
+    table.add_row("bytes", f"{total:,}  ({total / per_image:,.0f} an image)")
     table.add_row("  background", f"{summary.bytes_background:,}")
     table.add_row("  objects", f"{summary.bytes_objects:,}")
     table.add_row("  overhead", f"{summary.bytes_overhead:,}")
+    if summary.bytes_shared:
+        table.add_row("  shared in clips", f"{summary.bytes_shared:,}")
     table.add_row("background PSNR", decibels(summary.background_db))
     table.add_row("object PSNR", decibels(summary.object_db))
     table.add_row("families", ", ".join(summary.families))

@@ -13,15 +13,28 @@ from rich.table import Table
 from rinr.cli.console import FAILED, SOME_REFUSED, fail, note, out
 from rinr.cli.store_access import open_store
 from rinr.codec.bytestream import PayloadError
+from rinr.codec.clip import MAX_PART_BYTES, is_part
 from rinr.codec.frame import MAX_PAYLOAD_BYTES
-from rinr.inspection import GroupReport, NetworkReport, PayloadReport, inspect_payload
+from rinr.inspection import (
+    GroupReport,
+    NetworkReport,
+    PartReport,
+    PayloadReport,
+    PlaceReport,
+    Share,
+    inspect_part,
+    inspect_payload,
+)
+from rinr.payload_folder import PART_SUFFIX, part_file
 
 _MOST_NETWORKS = 40
 """Objects that the table lists; ``--json`` has them all."""
 
 
 def inspect(
-    payloads: Annotated[list[Path] | None, typer.Argument(help="Payload files (.rinr), or folders of them.")] = None,
+    payloads: Annotated[
+        list[Path] | None, typer.Argument(help="Payload files (.rinr), shared parts (.rinrp), or folders of them.")
+    ] = None,
     store: Annotated[str | None, typer.Option(help="URL or folder of a weight store, with --image.")] = None,
     image: Annotated[str | None, typer.Option(help="Image id in the store, or how it starts.")] = None,
     as_json: Annotated[
@@ -29,6 +42,8 @@ def inspect(
     ] = False,
 ) -> None:
     """Say what is inside payloads: the share of every part in their bytes, the networks and how they are coded.
+
+    Of frames of a clip it says where they lie in what the clip shares, and whether that is beside them.
 
     Ideal bytes are the code length of a network's weights under the models used, without any header.
 
@@ -42,7 +57,7 @@ def inspect(
         try:
             if isinstance(data, PayloadError):
                 raise data
-            report = inspect_payload(data)
+            report = inspect_part(data) if is_part(data) else inspect_payload(data)
         except PayloadError as error:
             if len(found) == 1:
                 raise fail(f"{name}: {error}", FAILED) from None
@@ -51,22 +66,25 @@ def inspect(
             continue
         if as_json:
             print(json.dumps({"payload": name} | asdict(report)))
+        elif isinstance(report, PartReport):
+            _say_part(name, report)
         else:
-            _say(name, report)
+            _say(name, report, Path(name).parent if payloads else None)
     if refused:
         raise typer.Exit(SOME_REFUSED)
 
 
 def _files(given: Sequence[Path]) -> Iterator[tuple[str, bytes | PayloadError]]:
     for path in given:
-        files = sorted(path.rglob("*.rinr")) if path.is_dir() else [path]
+        files = sorted([*path.rglob("*.rinr"), *path.rglob(f"*{PART_SUFFIX}")]) if path.is_dir() else [path]
         if not files:
             raise fail(f"{path} holds no .rinr file", code=2)
         for file in files:
             try:
                 size = file.stat().st_size
-                too_many = PayloadError(f"frame payload: more than {MAX_PAYLOAD_BYTES:,} bytes")
-                yield str(file), too_many if size > MAX_PAYLOAD_BYTES else file.read_bytes()
+                most = max(MAX_PAYLOAD_BYTES, MAX_PART_BYTES)
+                too_many = PayloadError(f"frame payload: more than {most:,} bytes")
+                yield str(file), too_many if size > most else file.read_bytes()
             except OSError as error:
                 raise fail(f"{file} cannot be read: {error.strerror}; give .rinr files or folders of them", 2) from None
 
@@ -88,7 +106,8 @@ def _stored(url: str, image: str) -> Iterator[tuple[str, bytes]]:
         yield f"{row['image_id']} {row['preset']} {row['encoding_id']}", row["payload"]
 
 
-def _say(name: str, report: PayloadReport) -> None:
+def _say(name: str, report: PayloadReport, folder: Path | None) -> None:
+    """One frame; what its clip shares should lie in ``folder``, or without one in the store."""
     kind = ", objects pasted" if report.pasted else ""
     boxes = sum(len(group.networks) for group in report.objects)
     out.print(
@@ -96,18 +115,50 @@ def _say(name: str, report: PayloadReport) -> None:
         f"{report.width}x{report.height}, {boxes} {'box' if boxes == 1 else 'boxes'}{kind}",
         soft_wrap=True,
     )
+    if report.clip:
+        out.print(escape(_of_a_clip(report.clip, folder)), soft_wrap=True)
+    _say_shares(report.shares, report.bytes)
+    _say_networks((*report.background, *report.objects))
+
+
+def _say_part(name: str, report: PartReport) -> None:
+    out.print(
+        f"[bold]{escape(name)}[/]: {report.bytes:,} bytes that frames of a clip share, on a canvas of "
+        f"{report.width}x{report.height}, SHA-256 {report.part_id}",
+        soft_wrap=True,
+    )
+    _say_shares(report.shares, report.bytes)
+    _say_networks(report.networks)
+
+
+def _of_a_clip(place: PlaceReport, folder: Path | None) -> str:
+    """Where a frame lies in what its clip shares, and whether that is there."""
+    zoom, shift = "x".join(f"{each:.4g}" for each in place.zoom), "x".join(f"{each:+.4g}" for each in place.shift)
+    said = f"of a clip: on its canvas at {shift} pixels from the middle, zoom {zoom}, frame number {place.time}; "
+    if folder is None:
+        return said + f"shared part {place.part}"
+    file = folder / part_file(bytes.fromhex(place.part))
+    if not file.exists():
+        return said + f"what it shares is missing: copy {file.name} beside it to decode it"
+    return said + f"{file.stat().st_size:,} bytes are shared, in {file.name}"
+
+
+def _say_shares(found: Sequence[Share], total: int) -> None:
     shares = Table("part", show_edge=False, pad_edge=False)
     shares.add_column("bytes", justify="right")
     shares.add_column("share", justify="right")
-    for share in report.shares:
-        shares.add_row(share.part, f"{share.bytes:,}", f"{share.bytes / report.bytes:.1%}")
+    for share in found:
+        shares.add_row(share.part, f"{share.bytes:,}", f"{share.bytes / total:.1%}")
     shares.add_section()
-    shares.add_row("all", f"{report.bytes:,}", "100.0%")
+    shares.add_row("all", f"{total:,}", "100.0%")
     out.print(shares)
+
+
+def _say_networks(groups: Sequence[GroupReport]) -> None:
     networks = Table("network", "label", "family", show_edge=False, pad_edge=False)
     networks.add_column("ideal bytes", justify="right")
     networks.add_column("what it is")
-    listed = [(group, network) for group in (*report.background, *report.objects) for network in group.networks]
+    listed = [(group, network) for group in groups for network in group.networks]
     listed.sort(key=lambda item: (item[1].box is not None, item[1].box) if item[1].box else (False, None))
     for group, network in listed[:_MOST_NETWORKS]:
         networks.add_row(*_network_row(group, network))

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from rinr.cli.bench import bench
+from rinr.cli.clip import app as clip_app
 from rinr.cli.decode import decode
 from rinr.cli.demo import demo, stop, ui
 from rinr.cli.device import app as device_app
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
     app.command()(command)
+app.add_typer(clip_app, name="clip")
 app.add_typer(store_app, name="store")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(quarantine_app, name="quarantine")

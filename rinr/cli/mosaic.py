@@ -14,6 +14,7 @@ from rinr.frames import Frame
 from rinr.mosaic import mosaic as draw
 from rinr.presets import find_preset
 from rinr.shard import frames_of as stored_frames
+from rinr.weights import NO_PARTS, Parts, parts_of
 
 
 def mosaic(
@@ -38,9 +39,9 @@ def mosaic(
     found = [frame for each in folders for _, frame in frames_of(each, share) if isinstance(frame, Frame)][:frames]
     if not found:
         raise fail(f"{folder} holds no picture that can be read")
-    rows = _stored(store, found) if store is not None else _encoded(found, chosen.name)
+    rows, parts, shared = _stored(store, found) if store is not None else (_encoded(found, chosen.name), NO_PARTS, ())
     out_file.parent.mkdir(parents=True, exist_ok=True)
-    draw(rows, title=folder.resolve().name).save(out_file, format="PNG")
+    draw(rows, folder.resolve().name, parts=parts, shared=shared).save(out_file, format="PNG")
     out.print(f"{len(rows)} frames in {out_file}")
 
 
@@ -50,17 +51,20 @@ def _encoded(frames: list[Frame], preset: str) -> list[tuple[Frame, EncodedFrame
     return [(frame, image.frame) for frame, image in zip(frames, images, strict=True)]
 
 
-def _stored(url: str, frames: list[Frame]) -> list[tuple[Frame, EncodedFrame]]:
+def _stored(url: str, frames: list[Frame]) -> tuple[list[tuple[Frame, EncodedFrame]], Parts, list[float]]:
+    """The frames' newest encodings, and of frames of clips what these share and how much of it is theirs."""
     store = open_store(url)
     from storage.store import StoreError
-    from storage.tables import IMAGES
 
     try:
-        table = store.scan(IMAGES, ["image_id", "payload", "created_at"]).sort_by("created_at")
+        columns = ["image_id", "payload", "part_id", "bytes_shared", "created_at"]
+        table = store.lookup([frame.image_id for frame in frames], columns).sort_by("created_at")
+        parts = parts_of(store.parts(table["part_id"].to_pylist()).values())
     except StoreError as error:
         raise fail(str(error)) from None
     newest = dict(zip(table["image_id"].to_pylist(), stored_frames(table), strict=True))
     rows = [(frame, newest[frame.image_id]) for frame in frames if frame.image_id in newest]
     if not rows:
         raise fail(f"none of these frames is in the store {url}; run: rinr encode FOLDER --store {url}")
-    return rows
+    shares = dict(zip(table["image_id"].to_pylist(), table["bytes_shared"].to_pylist(), strict=True))
+    return rows, parts, [shares[frame.image_id] for frame, _ in rows]

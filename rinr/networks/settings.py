@@ -152,8 +152,8 @@ class ClipSettings:
 
     Attributes:
         base: of the network that they share.
-        background: of what each frame adds to it, unless it is a network of time; ``None``: nothing. Frames that come
-            later add it to what there is.
+        background: of what later frames of the camera add to it, which lie in it but came too late to be part of it;
+            ``None``: none do, and every run of frames is a clip, whether that takes less or not.
         most_frames: of a clip; a longer run is cut.
         fewest_frames: a shorter run's frames stand alone, unless an earlier clip of the camera serves them.
         most_gap: seconds between neighbours; a longer one ends a clip.
@@ -161,7 +161,7 @@ class ClipSettings:
         allowance: a clip that takes more than this part of its frames' bytes alone is not kept.
     """
 
-    base: CosineTimeSettings | CosineSettings | NervSettings
+    base: CosineTimeSettings | NervSettings
     background: CosineSettings | None
     most_frames: int = 32
     fewest_frames: int = 4

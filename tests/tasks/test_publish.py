@@ -1,6 +1,6 @@
 """What runs leave to look at: the three headings, their figures, and text from elsewhere that stays text."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -60,6 +60,8 @@ def test_a_run_of_encoding_says_what_it_did_what_it_cost_and_what_is_left() -> N
     assert summary.did == ["6 images encoded with `balanced`"]
     assert summary.cost == ["6 images in 3.0 s, 2.0 images/s", "100 bytes an image in the mean of 10"]
     assert summary.left == ["2 images have no row of this encoding"]
+    shared = encoding_summary(replace(held, bytes_shared=500), "clip", added=6, missing=0, open_cases=0, seconds=3.0)
+    assert shared.cost[1] == "150 bytes an image in the mean of 10"
     assert encoding_sentence(6, "balanced") == "6 images encoded as balanced"
     assert encoding_sentence(0, "balanced") == "nothing new"
 

@@ -69,7 +69,7 @@ PresetName = Annotated[
         "together where that takes fewer bytes. `instant`: as `balanced` in tens of milliseconds, 5 percent larger. "
         "`small`: two thirds of the bytes, 3 dB worse objects. `fine`: near 35 dB, twenty times the bytes. `siren` and "
         "`fast`: sine networks in place of cosine ones, 5 and 1 seconds. `paper`: the networks and the 10,000 steps of "
-        "the Residual-INR paper, an hour an image without an accelerator.",
+        "the Residual-INR paper, an hour an image without an accelerator; `paper-clip`: its NeRV, one network a clip.",
     ),
 ]
 

@@ -62,9 +62,8 @@ class Measuring:
         return Stills(frames, crops)
 
     def video(self, codec: Codec, key_distance: int) -> list[Coded]:
-        """One video codec's curve, at full and half size, and smaller where the codec's worst is good still."""
-        scales = [scale for scale in (1, 2, 4) if min(self.run.frames[0].size) // scale >= SMALLEST_SIDE]
-        qualities = codec.qualities if key_distance == KEY_DISTANCES[0] else codec.qualities[:3]
+        """One video codec's curve, at full and reduced sizes."""
+        smallest = min(self.run.frames[0].size)
         return [
             self._kept(
                 Coded,
@@ -72,7 +71,8 @@ class Measuring:
                 codec.options(quality, key_distance),
                 partial(coded, self.run, codec, quality, scale, key_distance),
             )
-            for scale in scales
+            for scale, qualities in codec.qualities.items()
+            if smallest // scale >= SMALLEST_SIDE
             for quality in qualities
         ]
 

@@ -25,7 +25,7 @@ def pictures() -> list[Pixels]:
 def test_key_frames_lie_where_they_were_asked_for_and_any_picture_comes_alone(
     codec: Codec, pictures: list[Pixels]
 ) -> None:
-    stream = encode(pictures, codec, codec.qualities[-1], key_distance=4)
+    stream = encode(pictures, codec, codec.qualities[1][-1], key_distance=4)
     assert sorted(shown for _, key, shown in stream.packets if key) == [0, 4, 8]
     together = decode(stream)
     assert len(together) == len(pictures)
@@ -39,7 +39,11 @@ def test_key_frames_lie_where_they_were_asked_for_and_any_picture_comes_alone(
 def test_a_worse_quality_and_fewer_key_frames_cost_less(codec: Codec, pictures: list[Pixels]) -> None:
     sizes = [
         encode(pictures, codec, quality, key_distance).bytes_total
-        for quality, key_distance in ((codec.qualities[-1], 1), (codec.qualities[-1], 9), (codec.qualities[0], 9))
+        for quality, key_distance in (
+            (codec.qualities[1][-1], 1),
+            (codec.qualities[1][-1], 9),
+            (codec.qualities[1][0], 9),
+        )
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == 3
@@ -47,7 +51,7 @@ def test_a_worse_quality_and_fewer_key_frames_cost_less(codec: Codec, pictures: 
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 def test_the_bytes_are_those_of_the_packets_and_the_configuration(codec: Codec, pictures: list[Pixels]) -> None:
-    stream = encode(pictures, codec, codec.qualities[0], key_distance=9, scale=2)
+    stream = encode(pictures, codec, codec.qualities[1][0], key_distance=9, scale=2)
     assert stream.coded_size == (72, 64)
     assert stream.bytes_total == sum(len(data) for data, _, _ in stream.packets) + len(stream.extradata)
     assert stream.extradata

@@ -76,13 +76,14 @@ class Report:
         return mine / theirs if mine and theirs else None
 
 
-def report(measuring: Measuring, single: Preset, clip: Preset | None) -> Report:
+def report(measuring: Measuring, single: Preset, clip: Preset | None, key_distances: Sequence[int]) -> Report:
     """Measure one sequence.
 
     Args:
         measuring: the sequence.
         single: the preset of frames alone.
         clip: of clips; ``None``: they are left out.
+        key_distances: of the videos.
     """
     run = measuring.run
     stills = measuring.stills()
@@ -102,7 +103,7 @@ def report(measuring: Measuring, single: Preset, clip: Preset | None) -> Report:
     crops = joined(payloads.objects_of(points) for points in stills.crops.values())
     beside = payloads.empty_bytes(run)
     for codec, title in zip(CODECS, VIDEOS, strict=True):
-        for distance in KEY_DISTANCES:
+        for distance in key_distances:
             name = title if distance == KEY_DISTANCES[0] else f"{title}, keys every {distance}"
             ways[name] = video_way(name, measuring.video(codec, distance), crops, beside)
     return Report(run.name, len(run.frames), camera_speed(run), ways, reference, own, steps, checked)

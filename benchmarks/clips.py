@@ -43,10 +43,11 @@ def main() -> None:
     cache = Cache(options.cache)
     single, clip = find_preset(options.single), None if options.without_clips else find_preset(options.clip)
     names = set(options.sequences.split(",")) if options.sequences else None
+    distances = KEY_DISTANCES if options.access else KEY_DISTANCES[:1]
     reports = []
     for run in sequences(options.folders, options.frames, names):
         measuring = Measuring(run, cache)
-        made = report(measuring, single, clip)
+        made = report(measuring, single, clip, distances)
         if options.access and clip:
             made = replace(made, access=_access(measuring, made, single, clip))
         reports.append(made)
@@ -71,7 +72,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--single", default="balanced", help="preset of our frames alone")
     parser.add_argument("--clip", default="clip", help="preset of clips")
     parser.add_argument("--without-clips", action="store_true", help="leave them out")
-    parser.add_argument("--access", action="store_true", help="time random access too")
+    parser.add_argument(
+        "--access", action="store_true", help="time random access, and measure videos with more key frames"
+    )
     parser.add_argument("--cache", type=Path, help="folder of measurements that are taken from earlier runs")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
     parser.add_argument("--plot-dir", type=Path, help="where to draw the curves")
@@ -115,7 +118,8 @@ def _print(reports: Sequence[Report], judged: Sequence[Verdict]) -> None:
                 end="",
             )
             print(f"{own.object_db:.2f} | {part:.2f} | {own.joint} of {each.frames} | {'; '.join(own.reasons)} |")
-    _print_key_frames(reports)
+    if any(each.access for each in reports):
+        _print_key_frames(reports)
     for each in reports:
         _print_access(each)
     print()

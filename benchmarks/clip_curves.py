@@ -6,7 +6,7 @@ takes there, added.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -27,34 +27,27 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """One stream at several qualities."""
+    """One stream at several qualities.
 
-    points: tuple[Point, ...]
+    Attributes:
+        ladders: points that are read together: of one codec at one scale. Of several ladders the cheapest counts.
+    """
+
+    ladders: tuple[tuple[Point, ...], ...]
 
     def at(self, db: float) -> float | None:
         """Bytes a frame for at least this PSNR: between neighbours the logarithm of the bytes is taken as linear.
 
-        Below the curve its cheapest point is taken, since a codec that cannot do worse cannot cost less; above it
-        nothing is known: ``None``.
+        Below a ladder its cheapest point is taken, since a codec that cannot do worse cannot cost less; above all of
+        them nothing is known: ``None``.
         """
-        hull = self.best
-        if not hull or db > hull[-1].db:
-            return None
-        if db <= hull[0].db:
-            return hull[0].bytes_a_frame
-        upper = next(index for index, point in enumerate(hull) if point.db >= db)
-        low, high = hull[upper - 1], hull[upper]
-        part = (db - low.db) / (high.db - low.db)
-        return math.exp((1 - part) * math.log(low.bytes_a_frame) + part * math.log(high.bytes_a_frame))
+        found = [size for points in self.ladders if (size := _read(_best(points), db)) is not None]
+        return min(found, default=None)
 
     @property
     def best(self) -> tuple[Point, ...]:
         """The points that no other beats in both, by rising PSNR."""
-        best: list[Point] = []
-        for point in sorted(self.points, key=lambda p: (-p.db, p.bytes_a_frame)):
-            if not best or point.bytes_a_frame < best[-1].bytes_a_frame:
-                best.append(point)
-        return tuple(reversed(best))
+        return _best([point for points in self.ladders for point in points])
 
 
 @dataclass(frozen=True)
@@ -84,5 +77,24 @@ class Way:
 
 
 def joined(curves: Iterable[Curve]) -> Curve:
-    """The points of all of them."""
-    return Curve(tuple(point for curve in curves for point in curve.points))
+    """The ladders of all of them."""
+    return Curve(tuple(points for curve in curves for points in curve.ladders))
+
+
+def _best(points: Sequence[Point]) -> tuple[Point, ...]:
+    best: list[Point] = []
+    for point in sorted(points, key=lambda p: (-p.db, p.bytes_a_frame)):
+        if not best or point.bytes_a_frame < best[-1].bytes_a_frame:
+            best.append(point)
+    return tuple(reversed(best))
+
+
+def _read(hull: Sequence[Point], db: float) -> float | None:
+    if not hull or db > hull[-1].db:
+        return None
+    if db <= hull[0].db:
+        return hull[0].bytes_a_frame
+    upper = next(index for index, point in enumerate(hull) if point.db >= db)
+    low, high = hull[upper - 1], hull[upper]
+    part = (db - low.db) / (high.db - low.db)
+    return math.exp((1 - part) * math.log(low.bytes_a_frame) + part * math.log(high.bytes_a_frame))

@@ -1,6 +1,6 @@
 """Sequences as frame payloads: still codecs frame by frame, our single frames, and our clips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
@@ -130,12 +130,22 @@ def _base(base: Settings, factor: float) -> Any:
 
 def backgrounds_of(points: Sequence[Sent]) -> Curve:
     """The curve of what is not the objects'."""
-    return Curve(tuple(Point(p.name, p.background_bytes, p.background_db) for p in points))
+    return _curve(points, lambda p: Point(p.name, p.background_bytes, p.background_db))
 
 
 def objects_of(points: Sequence[Sent]) -> Curve:
     """The curve of the objects."""
-    return Curve(tuple(Point(p.name, p.object_bytes, p.object_db) for p in points))
+    return _curve(points, lambda p: Point(p.name, p.object_bytes, p.object_db))
+
+
+def _curve(points: Sequence[Sent], point: Callable[[Sent], Point]) -> Curve:
+    """A still codec's points have the names ``codec:quality/scale``, and a ladder a codec and scale; ours have one."""
+    ladders: dict[tuple[str, str], list[Point]] = {}
+    for each in points:
+        codec, separator, rest = each.name.partition(":")
+        key = (codec, rest.partition("/")[2]) if separator else ("", "")
+        ladders.setdefault(key, []).append(point(each))
+    return Curve(tuple(tuple(ladder) for ladder in ladders.values()))
 
 
 def way(name: str, points: Sequence[Sent]) -> Way:

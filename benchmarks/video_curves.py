@@ -54,9 +54,12 @@ def way(name: str, points: Sequence[Coded], crops: Curve, beside: float) -> Way:
         crops: the best still codecs' curve.
         beside: bytes a frame of boxes, labels and headers.
     """
+    ladders: dict[int, list[Point]] = {}
+    for p in points:
+        ladders.setdefault(p.scale, []).append(Point(p.name, p.bytes_a_frame + beside, p.background_db))
     return Way(
         name,
-        Curve(tuple(Point(p.name, p.bytes_a_frame + beside, p.background_db) for p in points)),
+        Curve(tuple(tuple(ladder) for ladder in ladders.values())),
         crops,
         tuple((p.bytes_a_frame + beside, p.background_db, p.object_db) for p in points),
     )

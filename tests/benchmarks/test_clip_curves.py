@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from benchmarks.clip_curves import Curve, Point, Way
+from benchmarks.clip_curves import Curve, Point, Way, joined
 from benchmarks.clip_payloads import Sent, scaled
 from benchmarks.clip_report import Target, steps_for
 from rinr.presets import find_preset
 
 
 def _curve(*points: tuple[float, float]) -> Curve:
-    return Curve(tuple(Point(str(size), size, db) for size, db in points))
+    return Curve((tuple(Point(str(size), size, db) for size, db in points),))
 
 
 def test_bytes_between_points_lie_on_a_line_of_their_logarithms() -> None:
@@ -26,6 +26,13 @@ def test_below_a_curve_its_cheapest_point_is_taken_and_above_it_nothing() -> Non
     assert curve.at(10) == 100
     assert curve.at(24.01) is None
     assert Curve(()).at(0) is None
+
+
+def test_of_several_ladders_the_cheapest_counts_and_none_is_read_across() -> None:
+    curve = joined([_curve((100, 20), (400, 24)), _curve((150, 21), (160, 23))])
+    assert curve.at(20.5) == pytest.approx(100 * 4**0.125)
+    assert curve.at(22) == pytest.approx(math.sqrt(150 * 160))
+    assert curve.at(24) == pytest.approx(400)
 
 
 def test_points_that_others_beat_in_both_are_left_out() -> None:

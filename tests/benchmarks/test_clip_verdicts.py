@@ -12,7 +12,7 @@ from benchmarks.clip_verdicts import Verdict, verdicts
 
 def _way(name: str, size: float) -> Way:
     """So many bytes for all that is asked here, half of them the objects'."""
-    return Way(name, Curve((Point("", size / 2, 99),)), Curve((Point("", size / 2, 99),)))
+    return Way(name, *(Curve(((Point("", size / 2, 99),),)) for _ in range(2)))
 
 
 def _report(name: str, clips: float, speed: float = 0.0) -> Report:

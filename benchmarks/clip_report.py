@@ -89,7 +89,7 @@ def report(measuring: Measuring, single: Preset, clip: Preset | None, key_distan
     stills = measuring.stills()
     ways = {each.name: each for each in payloads.still_ways(stills.frames, stills.crops)}
     reference = _target("JPEG 5 + 75", stills.reference)
-    middle = measuring.single(scaled(single, 1, 1))
+    middle = measuring.single(scaled(single, 1.0, 1.0))
     own = _target(f"`{single.name}`", middle)
     goals = (reference, own)
     alone = _ladder(lambda factor: measuring.single(scaled(single, factor, factor)), goals)

@@ -14,7 +14,7 @@ from rinr.codec.clip import part_name
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import pack_frame, unpack_frame
 from rinr.decoder import LoadedFrames, to_pixels
-from rinr.weights import entropy_decode
+from rinr.weights import FrameWeights, entropy_decode
 
 _FRAMES = 12
 """Random frames that are asked for, each timed on its own; the same for all."""
@@ -29,8 +29,9 @@ class Access:
         bytes_a_frame: of the background at the PSNR of the comparison: crops are the same for all videos.
         background_db: what the frames that were decoded have in the mean.
         milliseconds: processor time from bytes to one 8-bit picture, median over random frames.
-        loaded: of this, where weights were decoded on arrival, as a training loop has them; ``None`` for videos, which
-            cannot be.
+        entropy: of this, up to weights; ``None`` for videos, as are the next two.
+        loaded: of one frame whose weights were decoded on arrival, as a training loop has them.
+        batch: likewise of a frame, where a batch of random frames is rendered together.
         key_distance: of a video.
     """
 
@@ -38,7 +39,9 @@ class Access:
     bytes_a_frame: float
     background_db: float
     milliseconds: float
+    entropy: float | None = None
     loaded: float | None = None
+    batch: float | None = None
     key_distance: int | None = None
 
 
@@ -47,13 +50,12 @@ def payloads(name: str, images: Sequence[EncodedImage], parts: Sequence[bytes]) 
     known = {part_name(part): part for part in parts}
     files = [pack_frame(image.frame) for image in images]
 
-    def open_one(number: int) -> LoadedFrames:
+    def weights(number: int) -> FrameWeights:
         frame = unpack_frame(files[number])
-        needed = {frame.clip.part: known[frame.clip.part]} if frame.clip else {}
-        return LoadedFrames(entropy_decode([frame], needed))
+        return entropy_decode([frame], {frame.clip.part: known[frame.clip.part]} if frame.clip else {})
 
-    def show(loaded: LoadedFrames, number: int) -> object:
-        return to_pixels(loaded.render([number], *loaded.sizes[number]))
+    def show(loaded: LoadedFrames, *numbers: int) -> object:
+        return to_pixels(loaded.render(numbers, *loaded.sizes[numbers[0]]))
 
     together = LoadedFrames(entropy_decode([image.frame for image in images], known))
     asked = _asked(len(files))
@@ -63,8 +65,10 @@ def payloads(name: str, images: Sequence[EncodedImage], parts: Sequence[bytes]) 
         name,
         total - objects,
         statistics.mean(image.background_db or 0.0 for image in images),
-        _median(lambda number: show(open_one(number), 0), asked),
+        _median(lambda number: show(LoadedFrames(weights(number)), 0), asked),
+        _median(weights, asked),
         _median(lambda number: show(together, number), asked),
+        _median(lambda _: show(together, *asked), asked[:4]) / len(asked),
     )
 
 

@@ -151,14 +151,15 @@ def _print_key_frames(reports: Sequence[Report]) -> None:
 def _print_access(each: Report) -> None:
     if not each.access:
         return
-    print(f"\nRandom access, {each.name}: processor ms from bytes to one picture; bytes without objects.\n")
-    print("| | key frame every | bytes | background dB | ms | ms, weights loaded |\n|---|---|---|---|---|---|")
+    print(f"\nRandom access, {each.name}: processor ms a frame; bytes without objects.\n")
+    print("| | key frame every | bytes | background dB | bytes to picture | to weights | loaded | loaded, in a batch |")
+    print("|---|---|---|---|---|---|---|---|")
     for way in each.access:
-        loaded = f"{way.loaded:.2f}" if way.loaded is not None else "–"
+        times = (way.milliseconds, way.entropy, way.loaded, way.batch)
+        cells = " | ".join(f"{time:.2f}" if time is not None else "–" for time in times)
         print(
-            f"| {way.name} | {way.key_distance or '–'} | {way.bytes_a_frame:,.0f} | {way.background_db:.2f} | ", end=""
+            f"| {way.name} | {way.key_distance or '–'} | {way.bytes_a_frame:,.0f} | {way.background_db:.2f} | {cells} |"
         )
-        print(f"{way.milliseconds:.2f} | {loaded} |")
 
 
 def _number(value: float | None) -> str:

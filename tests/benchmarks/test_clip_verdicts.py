@@ -52,18 +52,20 @@ def test_slow_cameras_alone_are_held_beside_avif() -> None:
 
 def test_random_access_is_held_beside_the_closest_key_frames_that_cost_no_more() -> None:
     access = (
-        Access(SINGLE, 900, 26, 2.0),
-        Access(CLIPS, 400, 26, 2.5),
+        Access(SINGLE, 900, 26, 20.0, 15.0, 2.0, 1.0),
+        Access(CLIPS, 400, 26, 32.0, 25.0, 2.5, 1.3),
         Access("SVT-AV1 50/1", 300, 26, 20.0, key_distance=32),
-        Access("SVT-AV1 50/1", 399, 26, 5.0, key_distance=4),
+        Access("SVT-AV1 50/1", 399, 26, 5.2, key_distance=4),
         Access("SVT-AV1 50/1", 450, 26, 1.0, key_distance=1),
         Access("x265 40/1", 500, 26, 9.0, key_distance=32),
     )
     found = _found([replace(_report("a", 400), access=access)])
-    alone = next(verdict for claim, verdict in found.items() if "stands alone" in claim)
-    assert alone.measured == 1.25
-    assert found["a random frame of a clip over one of SVT-AV1 at no more bytes, times, median"].measured == 0.5
-    assert found["a random frame of a clip over one of x265 at no more bytes, times, median"].measured is None
+    over_alone = "a random frame of a clip over one that stands alone, {}, times, median"
+    parts = [found[over_alone.format(title)].measured for title in ("loaded, in a batch", "loaded", "from bytes")]
+    assert parts == pytest.approx([1.3, 1.25, 1.6])
+    over_video = "a random frame of a clip, loaded, in a batch, over one of {} at no more bytes, times, median"
+    assert found[over_video.format("SVT-AV1")].measured == pytest.approx(0.25)
+    assert found[over_video.format("x265")].measured is None
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

@@ -12,8 +12,8 @@ from rinr.codec.frame import EncodedFrame
 from rinr.curves import coarser
 from rinr.encoder import encode
 from rinr.metrics import mean_db
-from rinr.networks.settings import CodecSettings, CosineSettings
-from rinr.presets import Preset, Settings, codec_preset
+from rinr.networks.settings import CodecSettings, CosineTimeSettings
+from rinr.presets import Preset, codec_preset
 
 FACTORS = (2.0, 1.4, 1.0, 0.7, 0.5)
 """Of the steps of our presets, for their curves."""
@@ -123,9 +123,11 @@ def scaled(preset: Preset, background: float, objects: float) -> Preset:
     )
 
 
-def _base(base: Settings, factor: float) -> Any:
+def _base(base: Any, factor: float) -> Any:
     """Of a family that is not told a step, the base stays."""
-    return coarser(base, factor) if isinstance(base, CosineSettings) else base
+    if isinstance(base, CosineTimeSettings):
+        return replace(base, steps=tuple(step * factor for step in base.steps))
+    return base
 
 
 def backgrounds_of(points: Sequence[Sent]) -> Curve:

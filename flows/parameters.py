@@ -58,7 +58,7 @@ KeepHours = Annotated[
     ),
 ]
 
-PresetChoice = Literal["balanced", "clip", "instant", "small", "fine", "siren", "fast", "paper"]
+PresetChoice = Literal["balanced", "clip", "instant", "small", "fine", "siren", "fast", "paper", "paper-clip"]
 
 PresetName = Annotated[
     PresetChoice,

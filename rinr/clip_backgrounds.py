@@ -71,7 +71,7 @@ def fit_base(
         motions: of each in any one reference.
         settings: of the base.
         device: where to fit.
-        enough: where the settings name several steps, the largest is taken that is enough; without it simply the largest.
+        enough: where the settings name several steps, the largest that is enough; without it the largest.
 
     Returns:
         ``None`` where no canvas holds them.

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.accuracy_arms import BACKGROUNDS, LEAST_MARGIN, MARGIN, OURS, Arm
+from rinr.clip_encoder import encode_clips
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
 from rinr.encoder import encode
@@ -26,7 +27,7 @@ from rinr.networks.payload import write_networks
 from rinr.networks.settings import CodecSettings
 from rinr.neural_controls import rapid
 from rinr.presets import BALANCED, Preset, codec_preset, encoding_id
-from rinr.shard import ShardRow, from_table, to_table
+from rinr.shard import ShardPart, ShardRow, from_table, parts_in, to_table
 from rinr.version import CODEC_VERSION
 
 SCALES = (1, 2, 4, 8)
@@ -44,16 +45,19 @@ class Sent:
 
     Attributes:
         rows: in the order of the frames.
+        parts: what frames of clips share.
         preset: with which they were made, for people.
     """
 
     rows: list[ShardRow]
+    parts: list[ShardPart]
     preset: str
 
     @property
     def bytes_a_frame(self) -> float:
         """Mean, of all that travels."""
-        return sum(row.frame.bytes_total for row in self.rows) / len(self.rows)
+        total = sum(row.frame.bytes_total for row in self.rows) + sum(len(part.payload) for part in self.parts)
+        return total / len(self.rows)
 
 
 class Encodings:
@@ -83,12 +87,16 @@ class Encodings:
             preset, rows = self._made(arm, name, frames, image_ids)
             write_whole(path, _parquet(to_table(rows).replace_schema_metadata({"preset": words(preset)})))
         table = pq.read_table(path)
-        return Sent(from_table(table), table.schema.metadata[b"preset"].decode())
+        return Sent(from_table(table), parts_in(table), table.schema.metadata[b"preset"].decode())
 
     def _made(
         self, arm: Arm, name: str, frames: Callable[[], Sequence[Frame]], image_ids: Sequence[str]
-    ) -> tuple[Preset, list[ShardRow]]:
+    ) -> tuple[Preset, list[ShardRow | ShardPart]]:
         preset, read = arm.preset, list(frames())
+        if preset is not None and preset.clip:
+            clips = encode_clips([arm.boxes(frame) for frame in read], [None] * len(read), preset)
+            parts = [ShardPart(clip.part) for clip in clips if clip.part]
+            return preset, [*parts, *(ShardRow(image.image_id, image.frame) for clip in clips for image in clip.images)]
         if arm.base == BACKGROUNDS:  # those of ours, which do not depend on the objects
             assert preset is not None
             return preset, [bare(row) for row in self.sent(Arm(OURS), name, lambda: read, image_ids).rows]

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.accuracy_remedies import blurred
 from rinr.decoder import decode
 from rinr.frames import Frame
-from rinr.shard import ShardRow
+from rinr.shard import ShardPart, ShardRow
 from rinr.training.augment import USUAL, Floats, follow, views
 from rinr.training.canvas import GREY
 from rinr.training.dataset import RinrDataset
@@ -24,6 +24,7 @@ from rinr.training.jpegs import JpegDataset
 from rinr.training.patches import Source, paste
 from rinr.training.pictures import Batch, Target
 from rinr.training.resampling import look_at
+from rinr.weights import parts_of
 
 _AT_ONCE = 16
 
@@ -96,17 +97,29 @@ def captured(frames: Iterable[Frame], size: tuple[int, int], device: str) -> Can
     return _canvases(JpegDataset(frames, size=size).batches(_AT_ONCE), device)
 
 
-def decoded(rows: Sequence[ShardRow], truth: Canvases, device: str, *, full: bool = False) -> Canvases:
+def decoded(
+    rows: Sequence[ShardRow],
+    truth: Canvases,
+    device: str,
+    *,
+    parts: Sequence[ShardPart] = (),
+    full: bool = False,
+) -> Canvases:
     """Payloads decoded straight at the size of the canvas, with the boxes of the same captured pictures.
 
     Args:
+        parts: what frames of clips share.
         full: decode at the working size and shrink, as is done with JPEGs.
     """
     if full:
-        frames = (Frame(row.image_id, "", decode(row.frame), (), (row.frame.width, row.frame.height)) for row in rows)
+        known = parts_of(part.payload for part in parts)
+        frames = (
+            Frame(row.image_id, "", decode(row.frame, parts=known), (), (row.frame.width, row.frame.height))
+            for row in rows
+        )
         pictures = captured(frames, truth.size, device).pictures
     else:
-        pictures = _canvases(RinrDataset(rows, size=truth.size).batches(_AT_ONCE), device).pictures
+        pictures = _canvases(RinrDataset([*parts, *rows], size=truth.size).batches(_AT_ONCE), device).pictures
     return Canvases(pictures, truth.boxes)
 
 

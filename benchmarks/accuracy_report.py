@@ -1,7 +1,7 @@
 """What came out: a table of the arms, and verdicts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,11 @@ def verdicts(results: Results) -> list[Verdict]:
             for other in dict.fromkeys((Arm(CAPTURED), Arm(CAPTURED, trained_alike))):
                 question = f"is {arm.name} no worse than {other.name}, margin {MARGIN:g} points"
                 ask(question, arm, other, lambda ours, theirs: no_worse(ours, theirs, MARGIN))
+    for arm in results:
+        if (preset := arm.preset) and preset.clip:
+            alone = replace(arm, base=OURS)
+            question = f"is {arm.name} no worse than {alone.name}, margin {MARGIN:g} points"
+            ask(question, arm, alone, lambda ours, theirs: no_worse(ours, theirs, MARGIN))
     for arm in results:
         if arm.base == OURS:
             for other in results:

@@ -209,13 +209,15 @@ class Experiment:
         truth = self._canvases(f"{sequence.name} train", lambda: sequence.frames(sequence.train))
         if arm.base == CAPTURED:
             return truth
-        return decoded(self._sent(arm, sequence).rows, truth, self.device, full="full" in arm.changes)
+        sent = self._sent(arm, sequence)
+        return decoded(sent.rows, truth, self.device, parts=sent.parts, full="full" in arm.changes)
 
     def _backgrounds(self, arm: Arm, sequence: NewSequence) -> Tensor:
         """What the arm sends without its objects, ``[pictures, 3, height, width]``."""
-        rows = [bare(row) for row in self._sent(arm, sequence).rows]
+        sent = self._sent(arm, sequence)
+        rows = [bare(row) for row in sent.rows]
         truth = self._canvases(f"{sequence.name} train", lambda: sequence.frames(sequence.train))
-        return decoded(rows, truth, self.device, full="full" in arm.changes).pictures
+        return decoded(rows, truth, self.device, parts=sent.parts, full="full" in arm.changes).pictures
 
     def _test(self, sequence: NewSequence) -> Canvases:
         return self._canvases(f"{sequence.name} test", lambda: sequence.frames(sequence.test))

@@ -102,9 +102,13 @@ def videos(measuring: Measuring, background_db: float, beside: float) -> list[Ac
 
 
 def at_most(found: Sequence[Access], codec: str, most_bytes: float) -> Access | None:
-    """The video with the closest key frames among those of a codec that take no more bytes."""
-    fitting = [a for a in found if a.name.startswith(codec) and a.bytes_a_frame <= most_bytes]
-    return min(fitting, key=lambda a: a.key_distance or 0, default=None)
+    """The video with the closest key frames among those of a codec that take no more bytes; where all take more, the
+    one that takes the fewest."""
+    own = [a for a in found if a.name.startswith(codec)]
+    fitting = [a for a in own if a.bytes_a_frame <= most_bytes]
+    if not fitting:
+        return min(own, key=lambda a: a.bytes_a_frame, default=None)
+    return min(fitting, key=lambda a: a.key_distance or 0)
 
 
 def _asked(count: int) -> list[int]:

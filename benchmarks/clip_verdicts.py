@@ -66,7 +66,9 @@ def verdicts(reports: Sequence[Report]) -> list[Verdict]:
         found.append(_of(claim, _ACCESS, reports, partial(_alone, milliseconds=milliseconds)))
     for codec in CODECS:
         for title, milliseconds in _TIMES[::2]:
-            claim = f"a random frame of a clip, {title}, over one of {codec.name} at no more bytes, times, median"
+            claim = (
+                f"a random frame of a clip, {title}, over one of {codec.name} at no more bytes or its fewest, median"
+            )
             ratio = partial(_video_access, codec=codec.name, milliseconds=milliseconds)
             found.append(_of(claim, 1.0, reports, ratio))
     return found

@@ -20,7 +20,7 @@ from rinr.networks.payload import Member, write_networks
 from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
-_ROUNDS = 2  # a third one gains nothing
+ROUNDS = 2  # a third one gains nothing
 _BENEATH_BOXES = 1e-2
 """How much a pixel in a box counts in the mosaic: where no frame shows what is behind, the boxes' mean stands."""
 
@@ -59,6 +59,8 @@ def fit_base(
     settings: ClipSettings,
     device: str,
     tiles: tuple[int, ...] = (),
+    *,
+    rounds: int = ROUNDS,
 ) -> Base | None:
     """Fit what frames of one size share.
 
@@ -68,6 +70,7 @@ def fit_base(
         settings: of the base.
         device: where to fit.
         tiles: sides of tiles to try in place of the settings'.
+        rounds: see :func:`settled`.
 
     Returns:
         ``None`` where no canvas holds them.
@@ -78,7 +81,7 @@ def fit_base(
         network = family.fit_clip(pictures, settings.base)
         canvas, times = Canvas(size, ((0, 0),) * len(frames), ((0, 0),) * len(frames)), list(range(len(frames)))
     else:
-        found = canvas_of(settled(frames, motions, device), size)
+        found = canvas_of(settled(frames, motions, device, rounds), size)
         if found is None:
             return None
         canvas, times = found, [0] * len(frames)
@@ -101,11 +104,11 @@ def base_settings(settings: ClipSettings, frames: int) -> CosineSettings:
     return replace(base, step=min(step, settings.background.step) if settings.background else step)
 
 
-def settled(frames: Sequence[Frame], motions: Sequence[Motion], device: str) -> list[Motion]:
-    """Motions looked for once more on the mosaic of them all, where small errors from frame to frame add up."""
+def settled(frames: Sequence[Frame], motions: Sequence[Motion], device: str, rounds: int = ROUNDS) -> list[Motion]:
+    """Motions looked for again, ``rounds`` times, on the mosaic of them all: errors from frame to frame add up."""
     found, size = list(motions), frames[0].size
     known = [brightness(frame, device) for frame in frames]
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         canvas = canvas_of(found, size)
         if canvas is None:
             break

@@ -13,11 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from rinr.clip_backgrounds import Base, fit_base, fit_difference, rendered
+from rinr.clip_canvas import motion_of
 from rinr.clip_extending import extended
 from rinr.clip_objects import narrowed, picked_tiles
 from rinr.clips import Run, find_runs, outside, unit
@@ -33,8 +35,8 @@ from rinr.networks.settings import ClipSettings, CosineSettings
 from rinr.presets import Preset, Settings, encoding_id
 
 _FRAMES_A_PROBE = 16
-_GOOD = 0.15
-"""Of the backgrounds' bytes alone: a run that takes less is not tried in halves."""
+_GOOD = 0.25
+"""Of the backgrounds' bytes alone: a run that takes less is not divided, which takes time to find out."""
 _NO_CLIP = "alone: {} alike where a clip has {} or more, and no earlier clip serves"
 
 
@@ -107,13 +109,13 @@ def _encode_run(
 
 
 def _encode_best(trials: Sequence["_Trial"], started: float, count: Callable[[int], None]) -> list[EncodedClip]:
-    """A run over what serves it best, in halves where these take less, or alone."""
+    """A run over what serves it best, divided where that takes less, or alone."""
     best = min(trials, key=_lagrangian)
-    if best.new and (halves := best.halves()):
+    if best.new and (parts := best.divided()):
         clips = []
-        for half in halves:
-            half.probe()
-            clips += _encode_best([half], started, count)
+        for part in parts:
+            part.probe(fewest=1)
+            clips += _encode_best([part], started, count)
             started = time.perf_counter()
         return clips
     own, run = best.own, best.run
@@ -245,13 +247,13 @@ class _Trial:
         self.probes: list[int] = []
         self.ratio, self.lagrangian, self.lagrangian_alone = math.nan, math.nan, math.nan
 
-    def probe(self) -> None:
+    def probe(self, fewest: int = 2) -> None:
         """Encode the backgrounds of a few frames both ways: of those whose own ones are known, where there are any."""
         run = self.run
         self.probes = [place for place in range(len(run)) if self.own.knows(run.start + place)] or spread_over(
-            len(run), max(len(run) // _FRAMES_A_PROBE, 2)
+            len(run), max(len(run) // _FRAMES_A_PROBE, fewest)
         )
-        together = [self._cost(place) for place in self.probes]
+        together = [self.cost(place) for place in self.probes]
         self.tiles = self.tiles or _mostly_picked(self.differences.values())
         alone = [self.own.cost(run.start + place) for place in self.probes]
         self.ratio = sum(each.bytes for each in together) / sum(each.bytes for each in alone)
@@ -264,27 +266,31 @@ class _Trial:
         """Whether this is better than the frames alone."""
         return self.ratio <= self.settings.allowance and self.lagrangian <= self.lagrangian_alone
 
-    def halves(self) -> "tuple[_Trial, _Trial] | None":
-        """The first and the second half of the run, each over a base of its own, where that takes less."""
+    def divided(self) -> "list[_Trial]":
+        """Shorter runs of these frames, each over a base of its own, where they take less; otherwise none."""
         length, own = len(self.run), self.own
-        if length < 2 * self.settings.fewest_frames or self.ratio < _GOOD:
-            return None
+        if length < 4 * self.settings.fewest_frames or self.ratio < _GOOD:
+            return []
         member = self.base.shared.member
         tiles = (TILES[member.network.layout.tile],) if member and member.family is COSINE else ()
-        parts = self.run.part(0, length // 2), self.run.part(length // 2, length)
-        trials, whole, halved = [], 0.0, 0.0
-        for part in parts:
+        settled = [motion_of(place.zoom, place.shift) for place in self.base.places]
+        run = replace(self.run, motions=tuple(settled))
+        count = length // (2 * self.settings.fewest_frames)
+        cuts = [index * length // count for index in range(count + 1)]
+        trials, together, divided = [], 0.0, 0.0
+        for start, stop in pairwise(cuts):
+            part = run.part(start, stop)
             frames = own.frames[part.start : part.stop]
-            base = fit_base(frames, part.motions, self.settings, own.device, tiles)
+            base = fit_base(frames, part.motions, self.settings, own.device, tiles, rounds=1)
             if base is None:
-                return None
+                return []
             trial = _Trial(own, part, base, self.settings)
             trial.tiles = self.tiles
-            for place in spread_over(len(part), 2):
-                halved += trial._cost(place).lagrangian(own.worth_of_error)
-                whole += self._cost(part.start - self.run.start + place).lagrangian(own.worth_of_error)
+            place = len(part) // 4  # neither in the middle, where a part is at its best, nor at an end
+            divided += trial.cost(place).lagrangian(own.worth_of_error)
+            together += self.cost(start + place).lagrangian(own.worth_of_error)
             trials.append(trial)
-        return (trials[0], trials[1]) if halved < whole else None
+        return trials if divided < together else []
 
     def _difference(self, place: int) -> Member | None:
         """Of the run's frame with this number."""
@@ -300,7 +306,7 @@ class _Trial:
             )
         return self.differences[place]
 
-    def _cost(self, place: int) -> _Cost:
+    def cost(self, place: int) -> _Cost:
         """Of a frame's background, its share of what is shared among it."""
         frame, own, where = self.own.frames[self.run.start + place], self._difference(place), self.base.places[place]
         shown = rendered(frame.size, own, self.own.device, where, self.base.by_name)

@@ -116,7 +116,8 @@ def _encode_run(
         trial.probe()
     best = min(trials, key=lambda trial: trial.lagrangian)
     if not best.worth:
-        return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes", count)]
+        why = "" if best.no_worse else " and be worse"
+        return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes{why}", count)]
     return [best.encoded(started, count)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.clip_curves import Curve, Point, Way, joined
 from benchmarks.clip_sequences import Sequence as Run
+from rinr.clip_encoder import encode_clips
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
 from rinr.curves import coarser
@@ -101,8 +102,6 @@ def single(run: Run, preset: Preset) -> Sent:
 
 def clips(run: Run, preset: Preset) -> Sent:
     """Frames together, as the encoder finds clips among them."""
-    from rinr.clip_encoder import encode_clips
-
     found = encode_clips(run.frames, run.times, preset)
     images = [image for clip in found for image in clip.images]
     return sent(preset.name, images, [clip.part for clip in found if clip.part])

@@ -31,6 +31,7 @@ from benchmarks.clip_payloads import scaled
 from benchmarks.clip_report import AVIF, CLIPS, JPEG, SINGLE, VIDEOS, Report, Target, report
 from benchmarks.clip_sequences import sequences
 from benchmarks.clip_verdicts import Verdict, verdicts
+from rinr.clip_encoder import encode_clips
 from rinr.encoder import encode
 from rinr.presets import Preset, find_preset
 
@@ -82,8 +83,6 @@ def _options() -> argparse.Namespace:
 
 
 def _access(measuring: Measuring, made: Report, single: Preset, clip: Preset) -> tuple[Access, ...]:
-    from rinr.clip_encoder import encode_clips
-
     run = measuring.run
     steps = made.steps or (1.0, 1.0)
     found = encode_clips(run.frames, run.times, scaled(clip, *steps))

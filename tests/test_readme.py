@@ -21,6 +21,7 @@ def test_the_links_lead_somewhere():
         "README.md",
         "CONTRIBUTING.md",
         "docs/architecture.md",
+        "docs/clips.md",
         "docs/fleet.md",
         "docs/delivery.md",
         "docs/device.md",

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from rinr.outcome import Outcome
 from rinr.presets import PRESETS, find_preset
 
 _MOST_LINES = 60
+_NEVER = 1e12  # seconds, more than any two times are apart
 
 app = typer.Typer(
     help="Clips: frames of one camera that resemble each other, encoded together.",
@@ -40,6 +41,10 @@ def encode(
     alone: Annotated[
         bool, typer.Option("--alone", help="Encode each frame alone as well, to say what clips save; takes longer.")
     ] = False,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="A folder is one clip, as you say: neither time nor likeness cuts it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Encode a folder's frames as clips where that takes fewer bytes, and alone where it does not.
@@ -52,6 +57,8 @@ def encode(
         if chosen.clip is None:
             names = ", ".join(each.name for each in PRESETS if each.clip)
             raise ValueError(f"the preset {preset} makes no clips; those that do: {names}")
+        if together:
+            chosen = replace(chosen, clip=replace(chosen.clip, most_gap=_NEVER, least_likeness=-1.0))
         folders = labelled_folders(folder)
     except (ValueError, FolderError) as error:
         raise fail(str(error), code=2) from None

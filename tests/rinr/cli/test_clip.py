@@ -141,6 +141,10 @@ def test_dates_order_frames_and_part_them(tmp_path: Path) -> None:
     runs = told("clip", "preview", folder)["runs"]
     assert [(one["first"], one["last"]) for one in runs] == [("f3.jpg", "f5.jpg"), ("f0.jpg", "f2.jpg")]
     assert "s after the frame before" in runs[1]["begins"]
+    parted = told("clip", "encode", folder, "--out", tmp_path / "parted")
+    assert [one["frames"] for one in parted["clips"]] == [3, 3]
+    given = told("clip", "encode", folder, "--out", tmp_path / "given", "--together")
+    assert [(one["frames"], one["part"] is not None) for one in given["clips"]] == [(6, True)]
 
 
 def test_a_window_of_frames_does_not_end_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,7 +171,7 @@ def _verified(data: bytes, key: PublicKey, name: str) -> bytes:
 
 def _parsed(data: bytes, device: str) -> Acknowledgement:
     try:
-        document = json.loads(data)
+        document = json.loads(data.decode())  # bytes could be of other encodings, or have a mark before them
         return _acknowledgement(document)
     except (ValueError, RecursionError, OverflowError) as error:
         reason = safe_spelling(str(error)[:200])

@@ -296,7 +296,7 @@ def _parsed(data: bytes, file: Path) -> list[Entry]:
     try:
         if len(data) > _MAX_FILE_BYTES:
             raise ValueError(f"more than {_MAX_FILE_BYTES:,} bytes")
-        document = json.loads(data)
+        document = json.loads(data.decode())
         version = document["version"]
         if version != _VERSION:
             raise ValueError(f"version {str(version)[:20]!r}, this reads {_VERSION}")

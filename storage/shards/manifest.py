@@ -156,7 +156,7 @@ def open_manifest(data: bytes, name: str, trusted: Trusted) -> Manifest:
 
 def _parsed(data: bytes, name: str, creator: str = "") -> Manifest:
     try:
-        document = json.loads(data)
+        document = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise _malformed(name, f"it is not JSON: {safe_spelling(str(error)[:100])}") from None
     if not isinstance(document, dict):

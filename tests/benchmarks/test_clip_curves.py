@@ -63,6 +63,6 @@ def test_a_scaled_preset_scales_bases_and_what_frames_add_as_backgrounds() -> No
     assert clip.clip is not None
     assert coarse.clip is not None
     assert coarse.background.step == 2 * clip.background.step  # type: ignore[union-attr]
-    assert coarse.clip.base.step == 2 * clip.clip.base.step
+    assert coarse.clip.base.steps == tuple(2 * step for step in clip.clip.base.steps)  # type: ignore[union-attr]
     assert coarse.clip.background.step == 2 * clip.clip.background.step  # type: ignore[union-attr]
     assert coarse.objects[0].network.step == clip.objects[0].network.step / 2  # type: ignore[union-attr]

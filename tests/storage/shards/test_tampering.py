@@ -22,7 +22,7 @@ from tests.storage.examples import shared_part
 from tests.storage.shards.examples import DATA, FOG, MANIFEST, NAME, ROWS, SIGNED, trusted
 
 hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import given, settings  # noqa: E402
+from hypothesis import example, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 Result = TypeVar("Result")
@@ -193,6 +193,7 @@ def test_an_authentic_shard_that_is_malformed_in_many_ways_is_refused():
 
 @FEW
 @given(st.binary(max_size=2_000))
+@example(b"\xef\xbb\xbf")  # a byte order mark
 def test_any_bytes_are_no_acknowledgement(data: bytes):
     from tests.storage.shards.test_acknowledgement import ACKNOWLEDGEMENT, KEYED, UNKEYED, write_acknowledgement
 

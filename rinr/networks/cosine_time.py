@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rinr.codec.bytestream import PayloadError, Reader, varint
 from rinr.networks import cosine_coding
-from rinr.networks.cosine_coding import MAX_WEIGHTS, OVERLAPS, TILES, CosineNetwork, Layout
+from rinr.networks.cosine_coding import OVERLAPS, TILES, CosineNetwork, Layout
 from rinr.networks.cosine_colour import colour_axes, fitted_turns
 from rinr.networks.cosine_fitting import analysed, distinct, fit_plane, round_once
 from rinr.networks.cosine_time_rendering import CosineTimeStack, arrays
@@ -35,6 +35,9 @@ from rinr.networks.family import Arrays, OnWork
 from rinr.networks.settings import CosineSettings, CosineTimeSettings
 
 MAX_FRAMES = 64
+MAX_CLIP_WEIGHTS = 20_000_000
+"""Of all planes, padded to the largest: what bounds the memory that a payload can ask for. Canvases of four times
+640x640 pixels need 17.5 million with 32 frames and 16 waves in tiles of 48 pixels."""
 _BANDS = (0, 1, 3, 8, 20, MAX_FRAMES)
 _TRIED = (0, 1, 4)
 """Planes on which tile sizes are compared."""
@@ -192,9 +195,11 @@ class CosineTimeFamily:
         """Entropy code a network. The inverse of :meth:`read`.
 
         Raises:
-            ValueError: several networks, or more weights than ``MAX_WEIGHTS``.
+            ValueError: several networks, or more weights than ``MAX_CLIP_WEIGHTS``.
         """
         (network,) = networks
+        if (weights := _padded_weights(network.planes, len(network.planes))) > MAX_CLIP_WEIGHTS:
+            raise ValueError(f"{weights:,} weights in a clip; a payload holds at most {MAX_CLIP_WEIGHTS:,}")
         bands = [
             cosine_coding.write(network.planes[start:stop])
             for start, stop in pairwise(_BANDS)
@@ -207,7 +212,7 @@ class CosineTimeFamily:
         """Entropy decode a body of one network.
 
         Raises:
-            PayloadError: malformed, or more weights than ``MAX_WEIGHTS`` in all planes.
+            PayloadError: malformed, or more weights than ``MAX_CLIP_WEIGHTS``.
         """
         reader = Reader(data, self.name)
         if len(sizes) != 1:
@@ -221,9 +226,8 @@ class CosineTimeFamily:
                 break
             band = reader.rest() if stop >= count else reader.take(reader.varint("band length"), "band")
             planes += cosine_coding.read(band, [*sizes] * (min(stop, count) - start))
-            grid = int(np.prod([max(plane.fine.shape[axis] for plane in planes) for axis in range(1, 5)]))
-            if 3 * count * grid > MAX_WEIGHTS:
-                raise PayloadError(f"{self.name}: {3 * count * grid:,} weights, expected at most {MAX_WEIGHTS:,}")
+            if (weights := _padded_weights(planes, count)) > MAX_CLIP_WEIGHTS:
+                raise PayloadError(f"{self.name}: {weights:,} weights, expected at most {MAX_CLIP_WEIGHTS:,}")
         if any(plane.layout != planes[0].layout or plane.offset != (0, 0, 0) for plane in planes):
             raise PayloadError(f"{self.name}: planes of different layouts, or with offsets of their own")
         return [CosineTimeNetwork(frames, offset, tuple(planes))]  # type: ignore[arg-type]
@@ -270,6 +274,11 @@ class CosineTimeFamily:
             )
             for network in networks
         ]
+
+
+def _padded_weights(planes: Sequence[CosineNetwork], count: int) -> int:
+    """Of so many planes, each padded to the largest of those given."""
+    return 3 * count * int(np.prod([max(plane.fine.shape[axis] for plane in planes) for axis in range(1, 5)]))
 
 
 def temporal(count: int, device: str = "cpu") -> Tensor:

@@ -157,6 +157,12 @@ def test_more_weights_than_a_payload_may_ask_for_are_refused(network):
         COSINE_TIME.read(COSINE_TIME.write([network]), [(4096, 1024)])
 
 
+def test_more_weights_than_a_payload_holds_are_not_written(network):
+    large = replace(network.planes[0], fine=np.broadcast_to(np.int32(0), (3, 64, 64, 32, 32)))
+    with pytest.raises(ValueError, match="25,165,824 weights in a clip"):
+        COSINE_TIME.write([replace(network, frames=2, planes=(large, large))])
+
+
 def test_one_body_holds_one_network(network):
     with pytest.raises(PayloadError, match="2 networks in one body"):
         COSINE_TIME.read(COSINE_TIME.write([network]), [(48, 40), (48, 40)])

@@ -152,13 +152,6 @@ def _brightness_of_all(frames: Sequence[Brightness], canvas: Canvas) -> Brightne
     return Brightness(whole, {level: (picture[None], (weight > 0).to(picture)[None, None])})
 
 
-def mosaic_of(frames: Sequence[Frame], canvas: Canvas, device: str) -> Tensor:
-    """The mean of frames on their canvas, ``[3, height, width]``; boxes count where nothing else is known."""
-    counts = [_counts(frame, device) for frame in frames]
-    picture, _ = mosaic([unit(frame, device) for frame in frames], canvas.motions, canvas.size, counts)
-    return picture
-
-
 def fit_difference(
     frame: Frame,
     place: ClipPlace,

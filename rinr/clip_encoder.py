@@ -23,7 +23,7 @@ from rinr.clip_objects import narrowed, picked_tiles
 from rinr.clips import Run, find_runs, outside, unit
 from rinr.codec.clip import pack_place, part_id
 from rinr.codec.encoded import EncodedClip, EncodedImage
-from rinr.encoder import Progress, boxes_with_networks, encode_on, fit_backgrounds
+from rinr.encoder import Progress, Work, boxes_with_networks, encode_on, fit_backgrounds
 from rinr.frames import Frame
 from rinr.metrics import object_mask
 from rinr.networks.cosine_coding import TILES
@@ -80,7 +80,7 @@ def each_clip(
     """What :func:`encode_clips` gives, each clip as soon as it is finished."""
     if len(times) != len(frames):
         raise ValueError(f"{len(times)} times for {len(frames)} frames, expected one a frame, or None where not known")
-    count = _Counter(2 * len(frames), progress)
+    count = Work(2 * len(frames), progress)
     own = _Frames(frames, preset, device)
     settings = preset.clip
     if settings is None:
@@ -119,16 +119,6 @@ def _encode_run(
         why = "" if best.no_worse else " and be worse"
         return [own.alone(run, f"alone: a clip would take {best.ratio:.2f} of the backgrounds' bytes{why}", count)]
     return [best.encoded(started, count)]
-
-
-class _Counter:
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.done, self.total, self.progress = 0, total, progress
-
-    def __call__(self, work: int = 1) -> None:
-        self.done += work
-        if self.progress:
-            self.progress(min(self.done, self.total), self.total)
 
 
 @dataclass(frozen=True)

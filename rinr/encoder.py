@@ -78,7 +78,7 @@ def encode(
         for number in boxes_with_networks(frame.boxes, frame.size)
         if (settings := preset.object_network(frame.boxes[number].area))
     ]
-    count = _Counter(sum(family_named(n.family).work(n) for n in networks), progress)
+    count = Work(sum(family_named(n.family).work(n) for n in networks), progress)
     encoded: list[EncodedImage] = []
     for start in range(0, len(frames), GROUP):
         encoded += _encode_group(frames[start : start + GROUP], preset, device, count)
@@ -89,11 +89,14 @@ def _ignore(work: int) -> None:
     pass
 
 
-class _Counter:
+class Work:
+    """Steps that are done, of so many, told as they are counted."""
+
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.done, self.total, self.progress = 0, total, progress
 
-    def __call__(self, work: int) -> None:
+    def __call__(self, work: int = 1) -> None:
+        """Count some more."""
         self.done += work
         if self.progress:
             self.progress(min(self.done, self.total), self.total)

@@ -72,12 +72,10 @@ class Stacks:
                     picture.zero_()
                 continue
             across, down = (each if len(each) == 1 else [each[place] for place in places] for each in (x, y))
-            own, stack = chosen[places], self._stacks[number]
+            own, stack, at = chosen[places], self._stacks[number], None if times is None else times[places]
             if isinstance(stack, InPlace):
-                at = None if times is None else times[places]
                 stack.render_into(some, self._place_in[own], across, down, times=at, add=add)
                 continue
-            at = None if times is None else times[places]
             if len(across) == len(down) == 1:
                 rendered = [*self._rendered(number, own, across[0][None], down[0][None], at)]
             else:

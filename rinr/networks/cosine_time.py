@@ -200,11 +200,7 @@ class CosineTimeFamily:
         (network,) = networks
         if (weights := _padded_weights(network.planes, len(network.planes))) > MAX_CLIP_WEIGHTS:
             raise ValueError(f"{weights:,} weights in a clip; a payload holds at most {MAX_CLIP_WEIGHTS:,}")
-        bands = [
-            cosine_coding.write(network.planes[start:stop])
-            for start, stop in pairwise(_BANDS)
-            if start < len(network.planes)
-        ]
+        bands = [cosine_coding.write(band) for band in _bands(network)]
         head = bytes([network.frames, len(network.planes), *network.offset])
         return head + b"".join(varint(len(band)) + band for band in bands[:-1]) + bands[-1]
 
@@ -266,14 +262,12 @@ class CosineTimeFamily:
 
     def ideal_bits(self, networks: Sequence[CosineTimeNetwork]) -> list[float]:
         """See :class:`rinr.networks.family.Describing`."""
-        return [
-            sum(
-                sum(cosine_coding.body_bits(network.planes[start:stop]))
-                for start, stop in pairwise(_BANDS)
-                if start < len(network.planes)
-            )
-            for network in networks
-        ]
+        return [sum(sum(cosine_coding.body_bits(band)) for band in _bands(network)) for network in networks]
+
+
+def _bands(network: CosineTimeNetwork) -> list[tuple[CosineNetwork, ...]]:
+    """Planes that are written in one body each."""
+    return [network.planes[start:stop] for start, stop in pairwise(_BANDS) if start < len(network.planes)]
 
 
 def _padded_weights(planes: Sequence[CosineNetwork], count: int) -> int:

@@ -75,6 +75,8 @@ def own_pictures(
         size: ``(width, height)`` of the canvas, in pixels.
         torch_device: of the datasets' batches.
     """
+    if device.captures is not None:  # what was captured, not what was made of it to be uploaded
+        device = device.model_copy(update={"storage": device.captures, "storage_options": {}})
     reader = _Reader(device, secrets, set(received))
     for_training, for_test = reader.split(share.held_out)
     if len(for_test) > share.tested:

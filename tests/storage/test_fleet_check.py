@@ -36,7 +36,7 @@ def test_a_device_that_is_fine(make_device: MakeDevice):
 def test_an_empty_storage_is_no_fault(make_device: MakeDevice):
     check = check_device(make_device("cam"))
     assert check.findings == ()
-    assert check.notes[0] == "there is no JPEG in its storage yet"
+    assert check.notes[0] == "there is no picture in its storage yet"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ models sent in place of pictures. Nothing here measures: sizes are means a pictu
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 ROW_BYTES = 77.0
@@ -143,7 +144,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedPart:
     """What frames of a clip share, sent to a receiver once however many of them it wants.
 
     Attributes:
@@ -163,7 +164,7 @@ class Shared:
         return needed * (self.bytes + ROW_BYTES) / (self.frames * exchange.share)
 
 
-NOTHING_SHARED = Shared(0.0, 0)
+NOTHING_SHARED = SharedPart(0.0, 0)
 
 
 def direct(exchange: Exchange, picture: float, labels: float = 0.0) -> Traffic:
@@ -177,7 +178,7 @@ def direct(exchange: Exchange, picture: float, labels: float = 0.0) -> Traffic:
     return Traffic(up=exchange.images * exchange.copies * (picture + labels), down=0.0)
 
 
-def relayed(exchange: Exchange, upload: float, payload: float, shared: Shared = NOTHING_SHARED) -> Traffic:
+def relayed(exchange: Exchange, upload: float, payload: float, shared: SharedPart = NOTHING_SHARED) -> Traffic:
     """Pictures go up once and payloads of them come down: the paper's ``D + n a D``, with all that travels beside them.
 
     Each device that is sent anything gets shards of its own, each with a manifest, and acknowledges them.
@@ -242,12 +243,24 @@ def break_even(exchange: Exchange, picture: float, labels: float, upload: float,
         ``None`` where no number of receivers does it.
     """
     if exchange.broadcast:
-        return _searched(exchange, picture, labels, upload, payload)
+        return _searched(exchange, picture, labels, lambda tried: relayed(tried, upload, payload))
     a_device = SHARD_BYTES + ACKNOWLEDGEMENT_BYTES
     saved = exchange.images * exchange.share * (picture + labels - payload - ROW_BYTES) - a_device
     if saved <= 0:
         return None
     return math.floor((exchange.images * upload + a_device) / saved) + 1
+
+
+def model_break_even(exchange: Exchange, picture: float, labels: float, upload: float, model: float) -> int | None:
+    """The fewest receivers with which :func:`model_sent` takes fewer bytes than :func:`direct`, likewise.
+
+    One by one, with M bytes of model and c of an acknowledgement: ``E n s (J + L) > E U + (n + 1) (M + c)``.
+    """
+    if exchange.broadcast:
+        return _searched(exchange, picture, labels, lambda tried: model_sent(tried, upload, model))
+    a_device = model + ACKNOWLEDGEMENT_BYTES
+    saved = exchange.images * exchange.share * (picture + labels) - a_device
+    return None if saved <= 0 else math.floor((exchange.images * upload + a_device) / saved) + 1
 
 
 def radio_seconds(traffic: Traffic, rate: float) -> float:
@@ -303,12 +316,12 @@ def _broadcasts(receivers: int, share: float, loss: float) -> float:
     return total
 
 
-def _searched(exchange: Exchange, picture: float, labels: float, upload: float, payload: float) -> int | None:
+def _searched(exchange: Exchange, picture: float, labels: float, other: Callable[[Exchange], Traffic]) -> int | None:
     """Past a few receivers more of them hardly change anything: numbers are doubled, then halved."""
 
     def gains(receivers: int) -> bool:
         tried = replace(exchange, receivers=receivers, devices=receivers + 1)
-        return relayed(tried, upload, payload).total < direct(tried, picture, labels).total
+        return other(tried).total < direct(tried, picture, labels).total
 
     low, high = 0, 1
     while not gains(high):

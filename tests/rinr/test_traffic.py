@@ -10,13 +10,14 @@ from rinr.traffic import (
     ROW_BYTES,
     SHARD_BYTES,
     Exchange,
-    Shared,
+    SharedPart,
     Traffic,
     bound,
     break_even,
     device_to_device,
     direct,
     images_for_model,
+    model_break_even,
     model_sent,
     own_link_seconds,
     paper_break_even,
@@ -58,7 +59,7 @@ def wanting(image: int, devices: int, receivers: int, wanted: int) -> list[int]:
 
 
 def counted(
-    air: Air, exchange: Exchange, wanted: int, upload: float, payload: float, clip: Shared | None = None
+    air: Air, exchange: Exchange, wanted: int, upload: float, payload: float, clip: SharedPart | None = None
 ) -> Air:
     """A round through the fog as events: uploads, then each device's shard, row by row, and its acknowledgement."""
     boxes: dict[int, list[int]] = {}
@@ -161,7 +162,7 @@ def test_a_broadcast_is_sent_where_anybody_wants_it():
 
 
 def test_what_a_clip_shares_is_sent_once_to_each_receiver():
-    clip = Shared(bytes=14_000, frames=9)
+    clip = SharedPart(bytes=14_000, frames=9)
     exchange = Exchange(images=90, devices=10, receivers=9)
     # Frames of one clip are of one device here, so that those that receive any of it receive all.
     sources = 10
@@ -177,7 +178,7 @@ def test_what_a_clip_shares_is_sent_once_to_each_receiver():
 
 
 def test_whoever_wants_a_part_of_a_clip_needs_all_that_it_shares():
-    clip, share = Shared(bytes=14_000, frames=4), 0.25
+    clip, share = SharedPart(bytes=14_000, frames=4), 0.25
     exchange = Exchange(images=40_000, devices=2, receivers=1, share=share)
     chance, air = random.Random(3), Air()
     for _ in range(10_000):
@@ -245,6 +246,20 @@ def test_from_so_many_images_a_model_takes_fewer_bytes(devices, payload, model):
 
     assert gain(first) > 0
     assert gain(first - 1) <= 0 or first == devices
+
+
+@pytest.mark.parametrize("broadcast", [False, True])
+def test_break_even_of_a_model_is_the_first_number_of_receivers_that_gains(broadcast):
+    exchange = Exchange(100, 10, 9, loss=0.4, broadcast=broadcast)
+
+    def gains(n: int) -> bool:
+        tried = Exchange(100, n + 1, n, loss=0.4, broadcast=broadcast)
+        return model_sent(tried, 80_100, 2e6).total < direct(tried, 80_000, 100).total
+
+    found = model_break_even(exchange, 80_000, 100, 80_100, 2e6)
+    assert found is not None
+    assert [gains(n) for n in range(1, found + 3)] == [False] * (found - 1) + [True] * 3
+    assert model_break_even(exchange, 100, 0, 80_100, 2e9) is None
 
 
 def test_a_model_goes_to_every_device_once():

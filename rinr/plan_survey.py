@@ -162,7 +162,7 @@ def measured_clips(folder: LabelledFolder, preset: Preset) -> Measured | None:
 
 
 def train_seconds(frames: Sequence[Frame]) -> float | None:
-    """Processor seconds of a picture and epoch in a training of the reference detector; ``None`` without labelled frames."""
+    """Processor seconds of a picture and epoch of training the reference detector; ``None`` without labelled frames."""
     from rinr.training.canvas import canvas_size
     from rinr.training.detector import new_detector
     from rinr.training.jpegs import JpegDataset

@@ -50,7 +50,7 @@ def footnotes(plan: Plan) -> Iterator[str]:
         f"{size(sample.picture_bytes)} and labels of {size(sample.label_bytes)} a picture (the whole folder's); ours "
         f"{ours.payload_bytes:,.0f} ± {ours.error_bytes:,.0f} bytes a picture (standard error). PSNR is against the "
         "captured picture at the working size. Controls are the cheapest whose means are no lower than ours, over "
-        f"{len(QUALITIES)} qualities of frames at full to 1/{max(SCALES)} of the sides and {len(CROP_QUALITIES)} of crops."
+        f"{len(QUALITIES)} qualities of frames at full to 1/{max(SCALES)} size and {len(CROP_QUALITIES)} of crops."
     )
     if survey.uploads.name != "jpeg":
         yield (

@@ -1,27 +1,28 @@
 """The cheapest image codecs that are no worse over a sample: what a sceptic would send in place of networks.
 
-JPEG, WebP and AVIF, at full, half, quarter and eighth size, whole frames and two-stream: the frame at low quality and a
-sharp crop a box. Of a two-stream codec the frame alone decides the background's PSNR and the crops alone the objects',
-so that each is searched by itself. Files and PSNR grow with the quality, which is found by halving among the
-qualities that ``benchmarks/controls.py`` tries one by one.
+JPEG, WebP and AVIF at full and reduced size, whole frames and two-stream: the frame at low quality and a sharp crop a
+box. Of a two-stream codec the frame alone decides the background's PSNR and the crops alone the objects', so that each is
+searched by itself. Files and PSNR grow with the quality, which is found by halving among the qualities that
+``benchmarks/controls.py`` tries one by one.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
 from rinr.codec.bytestream import varint
-from rinr.networks.settings import CodecSettings
+from rinr.networks.settings import CodecSettings, PolicySettings
 from rinr.plan_encoding import Bench, Trial
 from rinr.presets import Preset, codec_preset
 
 CODECS = ("jpeg", "webp", "avif")
-SCALES = (8, 4, 2, 1)
+SCALES, CROP_SCALES = PolicySettings().scales, PolicySettings().crop_scales
 QUALITIES = (*range(11), *range(12, 40, 2), *range(40, 96, 5))
 CROP_QUALITIES = tuple(range(10, 96, 2))
 
 _ANY = CodecSettings("jpeg", 1, 16)  # a frame to try crops on
-_TRIALS = 70  # about as many as a search takes, for progress
+_TRIALS = 90  # about as many as a search takes, for progress
 
 Progress = Callable[[int, int], None]
 
@@ -102,23 +103,22 @@ class _Search:
         return Controls(of_codec, cheapest, self._best())
 
     def _over_scales(self, codec: str, target: Target, size: Callable[[Trial], float]) -> _Found | None:
-        """The cheapest quality at any scale, the smallest pictures first."""
+        """The cheapest file of the frame at any scale; what costs more at its worst than one before is passed over."""
         best: _Found | None = None
         for scale in SCALES:
-            found = self._rising(
-                [codec_preset(CodecSettings(codec, quality, scale)) for quality in QUALITIES],
-                target,
-                size,
-                best.size if best else float("inf"),
-            )
-            if found:
+            presets = [codec_preset(CodecSettings(codec, quality, scale)) for quality in QUALITIES]
+            if found := self._rising(presets, target, size, best.size if best else math.inf):
                 best = _Found(_codec(found[0].background), found[1])
         return best
 
     def _crops(self, codec: str) -> _Found | None:
-        presets = [codec_preset(_ANY, CodecSettings(codec, quality)) for quality in CROP_QUALITIES]
-        found = self._rising(presets, Target(None, self.target.object_db), _crop_bytes, float("inf"))
-        return _Found(_codec(found[0].objects[0].network), found[1]) if found else None
+        """Likewise of crops."""
+        best, target = None, Target(None, self.target.object_db)
+        for scale in CROP_SCALES:
+            presets = [codec_preset(_ANY, CodecSettings(codec, quality, scale)) for quality in CROP_QUALITIES]
+            if found := self._rising(presets, target, _crop_bytes, best.size if best else math.inf):
+                best = _Found(_codec(found[0].objects[0].network), found[1])
+        return best
 
     def _rising(
         self,

@@ -173,7 +173,7 @@ def shrunk(frames: Sequence[Frame], preset: Preset, encode: Encode = encode_here
     if preset.background.family not in ("jpeg", "webp", "avif") or preset.objects:
         raise ValueError(f"{preset.name!r} is no single file of an image codec, such as webp:50 or avif:40")
     images = encode([replace(frame, boxes=()) for frame in frames], preset, None)
-    decoded = [replace(frame, pixels=decode(i.frame)) for frame, i in zip(frames, images, strict=True)]
+    decoded = [replace(frame, pixels=decode(i.frame), file=None) for frame, i in zip(frames, images, strict=True)]
     return Uploads(
         preset.name,
         mean(image.frame.bytes_background - _FAMILY_BYTE for image in images),

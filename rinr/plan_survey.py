@@ -126,7 +126,7 @@ def survey(sample: FolderSample, ways: Ways, tell: Tell, encode: Encode = encode
     policy = None
     if ways.policy:
         tell(f"encoding {len(frames)} frames, {ways.policy.name}", 0, None)
-        policy = measured(bench.trial(ways.policy, asked), ways.policy, asked)
+        policy = measured(bench.trial(ways.policy), ways.policy)
     clips = None
     if ways.clips:
         tell("encoding neighbouring frames as clips", 0, None)

@@ -180,7 +180,9 @@ class _Planner:
         if survey.uploads.name != "jpeg":
             ways += self._shrunk()
         ways += [self._relayed(f"fog, {_words(each.preset)}", "control", each) for each in survey.controls]
-        ways.append(self._relayed(f"fog, ours: {survey.ours.preset}", "ours", survey.ours))
+        picks = find_preset(survey.ours.preset).policy is not None
+        name = f"fog, {'policy' if picks else 'ours'}: {survey.ours.preset}"
+        ways.append(self._relayed(name, "policy" if picks else "ours", survey.ours))
         if survey.policy:
             ways.append(self._relayed(f"fog, policy: {survey.policy.preset}", "policy", survey.policy))
         if survey.clips:

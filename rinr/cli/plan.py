@@ -23,11 +23,8 @@ from rinr.plan_survey import NothingMeetsError, Survey, Ways, survey
 from rinr.plan_verdict import judge
 from rinr.planning import Setting, make_plan
 from rinr.pool import EncoderPool, cores
-from rinr.presets import PRESETS, Preset, find_preset
+from rinr.presets import CHEAPEST, PRESETS, Preset, find_preset
 from rinr.traffic import Exchange
-
-POLICY = "cheapest"
-"""The preset that picks a family for each image."""
 
 _FRAMES_FOR_A_POOL = 4  # further processes take seconds to start
 
@@ -65,6 +62,9 @@ def plan(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of a training at the fog.")] = 20,
     clips: Annotated[bool, typer.Option("--clips", help="Neighbouring frames encoded together as well.")] = False,
+    policy: Annotated[
+        bool, typer.Option("--policy/--no-policy", help="The cheapest family for each image as well.")
+    ] = True,
     plot: Annotated[Path | None, typer.Option(help="Write ratios over receivers here, as PNG.")] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes that encode; 0: one a core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
@@ -82,7 +82,7 @@ def plan(
     if plot:
         _prepare(plot)
     try:
-        ways = _ways(preset, Outcome(background_db, object_db), upload_as, clips)
+        ways = _ways(preset, Outcome(background_db, object_db), upload_as, clips, policy)
         speed, lost, wanted = rate(radio), part(loss, "loss"), part(share, "share")
         hearers = devices - 1 if receivers is None else receivers
         _exchange(1 if images is None else images, devices, hearers, wanted, lost, broadcast)
@@ -115,7 +115,7 @@ def plan(
         out.print(f"ratios over receivers are in {plot}", soft_wrap=True)
 
 
-def _ways(preset: str, outcome: Outcome, upload_as: str, clips: bool) -> Ways:
+def _ways(preset: str, outcome: Outcome, upload_as: str, clips: bool, policy: bool) -> Ways:
     ours = find_preset(preset)
     if ours.clip:
         raise ValueError(f"--preset {preset} encodes neighbouring frames together: give --clips beside another preset")
@@ -125,13 +125,18 @@ def _ways(preset: str, outcome: Outcome, upload_as: str, clips: bool) -> Ways:
         ours=ours,
         outcome=outcome,
         upload=upload(upload_as),
-        policy=None if preset == POLICY else _preset_if_there(POLICY),
+        policy=_policy(outcome) if policy and not ours.policy else None,
         clips=find_preset("clip") if clips else None,
     )
 
 
-def _preset_if_there(name: str) -> Preset | None:
-    return next((preset for preset in PRESETS if preset.name == name), None)
+def _policy(outcome: Outcome) -> Preset | None:
+    """The preset that picks a family for each image, asked for the same; ``None`` where it cannot be."""
+    if not outcome.asks:
+        return CHEAPEST
+    if outcome.object_db is None or outcome.background_db is None:
+        return None  # it is asked for both or for neither
+    return find_preset(f"{CHEAPEST.name}:{outcome.object_db:g}/{outcome.background_db:g}")
 
 
 def _exchange(images: int, devices: int, receivers: int, share: float, loss: float, broadcast: bool) -> Exchange:

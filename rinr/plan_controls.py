@@ -1,8 +1,8 @@
 """The cheapest image codecs that are no worse over a sample: what a sceptic would send in place of networks.
 
 JPEG, WebP and AVIF at full and reduced size, whole frames and two-stream: the frame at low quality and a sharp crop a
-box. Of a two-stream codec the frame alone decides the background's PSNR and the crops alone the objects', so that each is
-searched by itself. Files and PSNR grow with the quality, which is found by halving among the qualities that
+box. Of a two-stream codec the frame alone decides the background's PSNR and the crops alone the objects', so that each
+is searched by itself. Files and PSNR grow with the quality, which is found by halving among the qualities that
 ``benchmarks/controls.py`` tries one by one.
 """
 

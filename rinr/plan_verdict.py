@@ -65,7 +65,7 @@ def _decided(plan: Plan, ours: Way, captured: Way, control: Way | None) -> tuple
                 False,
                 control,
                 f"Relaying through the fog is worth it ({control.ratio:.2f} times fewer bytes), networks are not: "
-                f"{_named(control)} takes {differ} at no lower quality, and is encoded in no time.",
+                f"{_named(control)} takes {differ} at no lower quality{_in_what_time(ours, control)}.",
             )
         beside = f"1/{1 + more:.2f} of those of the best image codec relayed in the same way"
     else:
@@ -186,6 +186,12 @@ def _from_how_many(plan: Plan, ours: Way) -> str:
     if ours.break_even is None:
         return f"{said}, and no number of receivers makes them fewer"
     return f"{said}, and fewer only from {ours.break_even:,} on"
+
+
+def _in_what_time(ours: Way, control: Way) -> str:
+    if not ours.fog_core_hours or not control.fog_core_hours or ours.fog_core_hours < 2 * control.fog_core_hours:
+        return ""
+    return f", and is encoded in 1/{ours.fog_core_hours / control.fog_core_hours:.0f} of the time"
 
 
 def _named(way: Way) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from rinr.cli.console import changing_bar, fail, note, out
 from rinr.cli.plan_options import part, rate, upload
-from rinr.cli.plan_view import document, footnotes, table, verdict_lines
+from rinr.cli.plan_view import document, footnotes, tables, verdict_lines
 from rinr.codec.encoded import EncodedImage
 from rinr.files import write_whole
 from rinr.folders import FolderError
@@ -106,7 +106,8 @@ def plan(
     if as_json:
         print(json.dumps(document(made, verdict, str(folder))))
         return
-    out.print(table(made))
+    for each in tables(made, out.width):
+        out.print(each)
     for line in footnotes(made):
         out.print(line, soft_wrap=True, style="dim")
     for line in verdict_lines(verdict):

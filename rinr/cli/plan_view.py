@@ -1,9 +1,10 @@
 """A plan for people, and as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from rinr import traffic
@@ -14,30 +15,20 @@ from rinr.planning import Plan, Way
 from rinr.traffic import ACKNOWLEDGEMENT_BYTES, ROW_BYTES, SHARD_BYTES
 
 
-def table(plan: Plan) -> Table:
-    """A line a way."""
+def tables(plan: Plan, width: int) -> Iterator[Table]:
+    """A line a way; in two halves where the terminal has fewer columns than the whole takes."""
     exchange = plan.setting.exchange
-    drawn = Table(
-        title=f"{exchange.images:,} pictures of {exchange.devices:,} devices, each to {exchange.receivers:,}; a round"
-    )
-    drawn.add_column("")
-    for name in ("background / object dB", "up", "down", "total", "ratio", "radio", "fog", "a device", "pays from"):
-        drawn.add_column(name, justify="right")
-    for way in plan.ways:
-        drawn.add_row(
-            escaped(_name(way)),
-            _quality(way),
-            size(way.traffic.up),
-            size(way.traffic.down),
-            size(way.traffic.total),
-            f"{way.ratio:.2f}",
-            duration(way.radio_seconds),
-            "?" if way.fog_core_hours is None else duration(3_600 * way.fog_core_hours),
-            duration(way.device_seconds),
-            _pays(way),
-            style="bold" if way.kind in ("ours", "policy", "clips") else None,
-        )
-    return drawn
+    title = f"{exchange.images:,} pictures of {exchange.devices:,} devices, each to {exchange.receivers:,}; a round"
+    halves = [[*_BYTES, *_SECONDS]] if width >= _WIDE else [_BYTES, _SECONDS]
+    for columns in halves:
+        drawn = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0))
+        drawn.add_column("", overflow="fold", min_width=24)
+        for name, _ in columns:
+            drawn.add_column(name, justify="right", no_wrap=True)
+        for way in plan.ways:
+            style = "bold" if way.kind in ("ours", "policy", "clips") else None
+            drawn.add_row(escaped(_name(way)), *(cell(way) for _, cell in columns), style=style)
+        yield drawn
 
 
 def footnotes(plan: Plan) -> Iterator[str]:
@@ -186,3 +177,19 @@ def _pays(way: Way) -> str:
     if way.kind == "direct":
         return ""
     return "never" if way.break_even is None else f"{way.break_even:,}"
+
+
+_WIDE = 118
+_BYTES: list[tuple[str, Callable[[Way], str]]] = [
+    ("dB back / obj", _quality),
+    ("up", lambda way: size(way.traffic.up)),
+    ("down", lambda way: size(way.traffic.down)),
+    ("total", lambda way: size(way.traffic.total)),
+    ("ratio", lambda way: f"{way.ratio:.2f}"),
+]
+_SECONDS: list[tuple[str, Callable[[Way], str]]] = [
+    ("radio", lambda way: duration(way.radio_seconds)),
+    ("fog", lambda way: "?" if way.fog_core_hours is None else duration(3_600 * way.fog_core_hours)),
+    ("a device", lambda way: duration(way.device_seconds)),
+    ("pays from", _pays),
+]

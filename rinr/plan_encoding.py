@@ -15,7 +15,7 @@ from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
 from rinr.controls import measure
 from rinr.decoder import decode, load, to_pixels
-from rinr.encoder import encode
+from rinr.encoder import Progress, encode
 from rinr.frames import Frame
 from rinr.metrics import mean_db
 from rinr.outcome import Outcome
@@ -25,13 +25,15 @@ from rinr.weights import NO_PARTS, Parts
 
 _FAMILY_BYTE = 1  # of a background's one network: see rinr.networks.payload
 
-Encode = Callable[[Sequence[Frame], Preset, Outcome | None], list[EncodedImage]]
-"""Encodes frames, here or in other processes."""
+Encode = Callable[[Sequence[Frame], Preset, Outcome | None, Progress | None], list[EncodedImage]]
+"""Encodes frames, here or in other processes, and may tell how far it is."""
 
 
-def encode_here(frames: Sequence[Frame], preset: Preset, outcome: Outcome | None) -> list[EncodedImage]:
+def encode_here(
+    frames: Sequence[Frame], preset: Preset, outcome: Outcome | None, progress: Progress | None
+) -> list[EncodedImage]:
     """On this core."""
-    return encode(frames, preset, outcome=outcome)
+    return encode(frames, preset, outcome=outcome, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,14 @@ class Bench:
     uploaded: Sequence[Frame]
     encode: Encode = field(default=encode_here)
 
-    def trial(self, preset: Preset, outcome: Outcome | None = None) -> Trial:
+    def trial(self, preset: Preset, outcome: Outcome | None = None, progress: Progress | None = None) -> Trial:
         """Encode all frames with a preset.
 
         Raises:
             FloatingPointError: a fit diverged.
             ValueError: an outcome is asked of a preset that cannot be asked for one.
         """
-        images = self.encode(self.uploaded, preset, outcome)
+        images = self.encode(self.uploaded, preset, outcome, progress)
         if self.uploaded is not self.captured:
             images = [_against(frame, image) for frame, image in zip(self.captured, images, strict=True)]
         return Trial(images, mean_db(i.background_db for i in images), mean_db(i.object_db for i in images))
@@ -172,7 +174,7 @@ def shrunk(frames: Sequence[Frame], preset: Preset, encode: Encode = encode_here
     """
     if preset.background.family not in ("jpeg", "webp", "avif") or preset.objects:
         raise ValueError(f"{preset.name!r} is no single file of an image codec, such as webp:50 or avif:40")
-    images = encode([replace(frame, boxes=()) for frame in frames], preset, None)
+    images = encode([replace(frame, boxes=()) for frame in frames], preset, None, None)
     decoded = [replace(frame, pixels=decode(i.frame), file=None) for frame, i in zip(frames, images, strict=True)]
     return Uploads(
         preset.name,

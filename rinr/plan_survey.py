@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rinr.clip_encoder import encode_clips
 from rinr.folders import LabelledFolder
@@ -107,7 +108,7 @@ def survey(sample: FolderSample, ways: Ways, tell: Tell, encode: Encode = encode
     bench = Bench(frames, frames if ways.upload is None else uploads.frames, encode)
     tell(f"encoding {len(frames)} frames, {ways.ours.name}", 0, None)
     asked = ways.outcome if ways.outcome.asks else None
-    trial = bench.trial(ways.ours, asked)
+    trial = bench.trial(ways.ours, asked, partial(tell, f"encoding {len(frames)} frames, {ways.ours.name}"))
     ours = measured(trial, ways.ours, asked)
     target = _target(trial, ways.outcome)
     found = search_controls(bench, target, lambda done, total: tell("looking for the best controls", done, total))
@@ -125,8 +126,9 @@ def survey(sample: FolderSample, ways: Ways, tell: Tell, encode: Encode = encode
         directly = _directly(Bench(frames, frames, encode), target, tell)
     policy = None
     if ways.policy:
-        tell(f"encoding {len(frames)} frames, {ways.policy.name}", 0, None)
-        policy = measured(bench.trial(ways.policy), ways.policy)
+        each = partial(tell, f"encoding {len(frames)} frames, {ways.policy.name}")
+        each(0, None)
+        policy = measured(bench.trial(ways.policy, progress=each), ways.policy)
     clips = None
     if ways.clips:
         tell("encoding neighbouring frames as clips", 0, None)

@@ -12,6 +12,7 @@ from rinr.cli.console import changing_bar, fail, note, out
 from rinr.cli.plan_options import part, rate, upload
 from rinr.cli.plan_view import document, footnotes, tables, verdict_lines
 from rinr.codec.encoded import EncodedImage
+from rinr.encoder import Progress
 from rinr.files import write_whole
 from rinr.folders import FolderError
 from rinr.frames import Frame
@@ -167,8 +168,10 @@ def _encoder(jobs: int) -> Iterator[Encode]:
 
     with EncoderPool(jobs) as pool:
 
-        def encode(frames: Sequence[Frame], preset: Preset, outcome: Outcome | None) -> list[EncodedImage]:
-            return pool.encode(frames, preset, outcome=outcome)
+        def encode(
+            frames: Sequence[Frame], preset: Preset, outcome: Outcome | None, progress: Progress | None
+        ) -> list[EncodedImage]:
+            return pool.encode(frames, preset, outcome=outcome, progress=progress)
 
         yield encode
 

@@ -85,6 +85,7 @@ def _reasons(plan: Plan, ours: Way, control: Way | None) -> list[str]:
         _of_uploads(plan, ours),
         _of_devices_that_encode(plan, ours),
         _of_the_model(plan, ours),
+        _of_shortfalls(plan),
         _of_boxes(plan),
         _of_missing_labels(plan),
         _of_the_sample(plan),
@@ -144,6 +145,13 @@ def _of_the_model(plan: Plan, ours: Way) -> str | None:
         f"{exchange.devices:,} devices takes fewer bytes from {plan.images_for_model:,} images a round on; with the "
         f"{exchange.images:,} of this round it {wins}. All devices then have one and the same model."
     )
+
+
+def _of_shortfalls(plan: Plan) -> str | None:
+    short, frames = plan.survey.ours.fell_short, len(plan.survey.sample.frames)
+    if not short:
+        return None
+    return f"{short} of {frames} frames do not reach what was asked of each with {plan.survey.ours.preset}."
 
 
 def _of_boxes(plan: Plan) -> str | None:

@@ -82,19 +82,17 @@ class _Search:
         frames: list[_Found] = []
         crops: list[_Found] = []
         for codec in CODECS:
-            found: list[tuple[float, Preset]] = []
-            whole = self._over_scales(codec, self.target, _whole_bytes)
-            if whole:
-                found.append((whole.size, codec_preset(whole.settings)))
             if self.target.object_db is not None:
                 frame = self._over_scales(codec, Target(self.target.background_db, None), _frame_bytes)
                 crop = self._crops(codec)
                 frames += [frame] if frame else []
                 crops += [crop] if crop else []
                 if frame and crop:
-                    found.append((frame.size + crop.size, codec_preset(frame.settings, crop.settings)))
-            if found:
-                prices[codec], of_codec[codec] = min(found, key=lambda each: each[0])
+                    prices[codec] = frame.size + crop.size
+                    of_codec[codec] = codec_preset(frame.settings, crop.settings)
+            whole = self._over_scales(codec, self.target, _whole_bytes, prices.get(codec, math.inf))
+            if whole:
+                prices[codec], of_codec[codec] = whole.size, codec_preset(whole.settings)
         cheapest = of_codec[min(prices, key=lambda codec: prices[codec])] if prices else None
         if frames and crops:
             frame, crop = (min(each, key=lambda f: f.size) for each in (frames, crops))
@@ -102,12 +100,15 @@ class _Search:
                 cheapest = codec_preset(frame.settings, crop.settings)
         return Controls(of_codec, cheapest, self._best())
 
-    def _over_scales(self, codec: str, target: Target, size: Callable[[Trial], float]) -> _Found | None:
-        """The cheapest file of the frame at any scale; what costs more at its worst than one before is passed over."""
+    def _over_scales(
+        self, codec: str, target: Target, size: Callable[[Trial], float], below: float = math.inf
+    ) -> _Found | None:
+        """The cheapest file of the frame at any scale that takes fewer bytes than so many; what costs more at its worst
+        than one before is passed over."""
         best: _Found | None = None
         for scale in SCALES:
             presets = [codec_preset(CodecSettings(codec, quality, scale)) for quality in QUALITIES]
-            if found := self._rising(presets, target, size, best.size if best else math.inf):
+            if found := self._rising(presets, target, size, best.size if best else below):
                 best = _Found(_codec(found[0].background), found[1])
         return best
 

@@ -27,6 +27,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Cancelled
 
+from flows.catalogue import DECLARED
 from services.prefect_server import PrefectServer, prefect_command
 from services.processes import ServiceError
 
@@ -78,11 +79,10 @@ def make_pools(names: tuple[str, ...]) -> None:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
-def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str], log: Path) -> None:
-    """Make all deployments of a checkout's ``prefect.yaml``, as ``prefect deploy --all`` does.
+def deploy(server: PrefectServer, environment: Mapping[str, str], log: Path) -> None:
+    """Make all deployments of ``flows/prefect.yaml``, as ``prefect deploy --all`` does.
 
     Args:
-        checkout: the folder with ``prefect.yaml``.
         environment: the variables that the file's parameters are filled from.
         log: where the command's output goes.
 
@@ -92,8 +92,8 @@ def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         answer = subprocess.run(
-            prefect_command("--no-prompt", "deploy", "--all"),
-            cwd=checkout,
+            prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(DECLARED)),
+            cwd=log.parent,  # it looks around where it runs
             env={**os.environ, **server.environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,

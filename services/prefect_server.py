@@ -12,7 +12,7 @@ from pathlib import Path
 from services.ports import LOOPBACK
 from services.processes import Processes, ServiceError, tail
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rinr.cli.clip import app as clip_app
 from rinr.cli.decode import decode
 from rinr.cli.demo import demo, stop, ui
 from rinr.cli.device import app as device_app
+from rinr.cli.doctor import doctor
 from rinr.cli.encode import encode
 from rinr.cli.fleet import fleet_app
 from rinr.cli.info import info
@@ -18,6 +19,7 @@ from rinr.cli.mosaic import mosaic
 from rinr.cli.quarantine import app as quarantine_app
 from rinr.cli.sample import sample
 from rinr.cli.store import app as store_app
+from rinr.cli.up import down, up
 from rinr.version import __version__
 
 app = typer.Typer(
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, decode, inspect, info, mosaic, bench, sample, demo, ui, stop):
+for command in (encode, decode, inspect, info, mosaic, bench, sample, demo, ui, stop, doctor, up, down):
     app.command()(command)
 app.add_typer(clip_app, name="clip")
 app.add_typer(store_app, name="store")

@@ -19,20 +19,27 @@ ROOMS = ("rinr", "storage", "device", "tasks", "flows", "services")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since building leaves folders beside the source."""
+    """Built from the source archive, as a release is; that from a copy, since building leaves folders beside it."""
     pytest.importorskip("setuptools")
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ROOMS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, source / name)
+    archive = "import sys, setuptools.build_meta as builder; builder.build_sdist(sys.argv[1])"
+    run(["-c", archive, str(out)], source)
+    (found,) = out.glob("*.tar.gz")
     build = ["wheel", "--no-build-isolation", "--no-deps", "--no-index", "--quiet", "--wheel-dir", str(out)]
+    run(["-m", "pip", *build, str(found)], out)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def run(arguments: list[str], folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", *build, str(source)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = out.glob("*.whl")
-    return found
 
 
 @pytest.fixture(scope="module")

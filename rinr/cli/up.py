@@ -60,6 +60,8 @@ def up(
 ) -> None:
     """Start what a fog node needs on this machine: Prefect's server, workers, deployments with their schedules.
 
+    The pipeline runs at once, and then as its schedule says.
+
     Run again it starts what is missing and leaves alone what runs; other settings, or another version of rinr, restart
     all of it. Keys that are missing are made: the fog's, and those of the devices that run here. `rinr down` stops it,
     and data stays. For systemd units instead, see docs/operations.md.
@@ -159,6 +161,8 @@ def _up(wanted: UpState, home: Path) -> None:
     use_server(server)
     _make_deployments(server, wanted, home)
     _start_workers(processes, server, of_here, fresh)
+    if not wanted.deployed:
+        _run_at_once(server)
     write_state(home, replace(wanted, deployed=True))
 
 
@@ -214,6 +218,15 @@ def _make_deployments(server: "PrefectServer", wanted: UpState, home: Path) -> N
         prefect_api.deploy(server, places, home / "logs" / "deploy.log")
         if wanted.every is not None:
             prefect_api.set_interval(PIPELINE.full_name, wanted.every)
+
+
+def _run_at_once(server: "PrefectServer") -> None:
+    """One run of the pipeline now, as the schedule makes them: whoever has just set it up need not wait for that."""
+    from flows.catalogue import PIPELINE
+    from services import prefect_api
+
+    run = prefect_api.start_run(PIPELINE.full_name, PIPELINE.schedules[0].parameters)
+    said(f"the pipeline runs: {server.run_address(run)}")
 
 
 def _start_workers(processes: "Processes", server: "PrefectServer", devices: Sequence["Device"], fresh: bool) -> None:

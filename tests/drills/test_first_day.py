@@ -23,6 +23,8 @@ from storage.weights.versions import VERSION, check_version
 from tests.drills.browser import Pages, browser
 from tests.drills.wheels import CHECKOUT, NEXT_VERSION, Newcomer, build
 from tests.storage.test_docs import blocks, run
+from tests.test_readme import blocks as readme_blocks
+from tests.test_readme import lines
 
 pytestmark = [pytest.mark.drill, pytest.mark.server]
 
@@ -118,6 +120,28 @@ def test_first_day(newcomer: Newcomer, pages: Pages, tell: Callable[[str], None]
     newcomer.rinr("store", "verify", "--store", "store")
     keys = [tuple(row.values()) for row in rows(store, "labels_id")]
     assert len(keys) == len(set(keys)) == before + 1, "nothing is lost, and nothing is there twice"
+
+
+def test_first_day_readme(newcomer: Newcomer, tell: Callable[[str], None]) -> None:
+    """The README's own words, on all of the sample and on devices of one machine."""
+    reader = Newcomer(newcomer.venv, newcomer.folder.with_name("reader"))
+    reader.folder.mkdir()
+    try:
+        for heading in ("Your own pictures", "Your own devices"):
+            ((_, block),) = readme_blocks(heading)
+            for program, *words in lines(block):
+                assert program == "rinr"
+                if words[:2] == ["fleet", "init"]:
+                    for device in DEVICES:
+                        some_pictures(reader.folder, device, range(1, 4))
+                reader.rinr(*words, typed=answers() if words[:2] == ["fleet", "init"] else ())
+                tell(f"rinr {' '.join(words)}")
+                if words[0] == "up":
+                    wait("what the devices have", lambda: encoded(reader.folder / "store") == 9)
+        for _, code in readme_blocks("Your own detector"):
+            reader.python(code)
+    finally:
+        Processes(reader.folder / "fog").stop_all()
 
 
 def rows(store: Path, *more: str) -> list[dict[str, Any]]:

@@ -84,6 +84,15 @@ class Newcomer:
         assert done.returncode == code, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout
 
+    def python(self, code: str) -> str:
+        """Run a piece of Python in the environment; returns what it prints."""
+        command = [str(self.venv / "bin" / "python"), "-c", code]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
     def told(self, *words: str, code: int = 0) -> Any:
         """What a command says as JSON."""
         return json.loads(self.rinr(*words, "--json", code=code))

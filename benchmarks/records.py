@@ -12,6 +12,8 @@ import math
 import os
 import platform
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -108,6 +110,11 @@ def name_part(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "none"
 
 
+def command(module: str) -> str:
+    """The command line of this process, as somebody else would type it: folders of this machine lose their place."""
+    return shlex.join(["python", "-m", module, *(_without_place(word) for word in sys.argv[1:])])
+
+
 def hardware() -> str:
     """Processor and number of cores, and the accelerator that torch would use, if any."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
@@ -147,10 +154,11 @@ def _parse(path: Path) -> Record:
         raise ValueError(f"{path}: values: {error}") from error
     texts = {key: fields[key] for key in _TEXTS}
     others = {key: fields[key] for key in ("software", "settings")}
-    missing = str(fields.get("not_measured", ""))
-    return Record(
-        **texts, software=fields["software"], settings=fields["settings"], values=values, not_measured=missing
-    )
+    return Record(**texts, **others, values=values, not_measured=str(fields.get("not_measured", "")))
+
+
+def _without_place(word: str) -> str:
+    return Path(word).name if word.startswith("/") else word
 
 
 def _value_name(key: object) -> str:

@@ -7,6 +7,7 @@
 benchmark could not run, or has not finished, has no values and says why under `not_measured`.
 """
 
+import argparse
 import json
 import math
 import os
@@ -108,6 +109,23 @@ def read_all() -> dict[str, Record]:
 def name_part(text: str) -> str:
     """Any text as one part of a value's name: ``two-stream WebP 10/4 + 80`` becomes ``two-stream-webp-10-4-80``."""
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "none"
+
+
+def flat(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested figures as values: ``{"ask": {"open s": 1}}`` becomes ``{"ask.open-s": 1}``; lists are left out."""
+    values: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = name_part(key)
+        if isinstance(value, Mapping):
+            values |= {f"{name}.{below}": each for below, each in flat(value).items()}
+        elif not isinstance(value, list | tuple | bool):
+            values[name] = value
+    return values
+
+
+def add_option(parser: argparse.ArgumentParser, name: str) -> None:
+    """``--record``, as every benchmark has it."""
+    parser.add_argument("--record", action="store_true", help=f"write the figures to docs/records/{name}.json as well")
 
 
 def command(module: str) -> str:

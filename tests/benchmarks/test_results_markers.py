@@ -28,7 +28,8 @@ def test_what_was_not_measured_is_said_and_no_old_number_stays() -> None:
 
 
 def test_names_of_nothing_are_problems_with_file_and_marker() -> None:
-    text = "<!--=speed.z|.1f-->3.0<!--/--> <!--=none.z|d-->3<!--/--> <!--=speed.c.d|d--><!--/-->\n<!--table two-->\n<!--/table-->"
+    text = "<!--=speed.z|.1f-->3.0<!--/--> <!--=none.z|d-->3<!--/--> <!--=speed.c.d|d--><!--/-->"
+    text += "\n<!--table two-->\n<!--/table-->"
     done = rewrite(text, RECORDS, TABLES, "d.md")
     assert len(done.problems) == 4
     assert all(problem.startswith("d.md: <!--") for problem in done.problems)

@@ -62,7 +62,7 @@ CLAIMS: tuple[Claim, ...] = (
         control="{shrunk_best_control.ratio|.2f}",
     ),
     Claim(
-        BYTES, "`balanced` takes fewer bytes than the cheapest codec control that is no worse in background and objects, "
+        BYTES, "`balanced` takes fewer bytes than the cheapest codec control no worse in background and in objects, "
         "in the mean", "controls",
         "{balanced.mean.bytes|,.0f} B, {balanced.mean.ratio|.2f} of it", "balanced.mean.ratio", 1, at_most=True,
         control="{balanced.mean.control|}: {balanced.mean.control_bytes|,.0f} B",
@@ -125,7 +125,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         TRAINING, "Loading `balanced` on a CPU: at least as fast as Pillow's best way, `draft`", "training_speed",
         "{balanced.loader_over_pillow|.2f} times", "balanced.loader_over_pillow", 1,
-        control="{balanced.loader_over_best|.2f} times the best of all loaders",
+        control="{balanced.loader_over_best|.2f} times the best of all JPEG loaders",
     ),
     Claim(
         CLIPS, "At most 0.6 of the bytes of frames alone, in the median over sequences", "clips",

@@ -88,7 +88,8 @@ def main() -> None:
     if options.record:
         settings = {key: getattr(options, key) for key in ("device", "images", "batch", "rounds", "seconds")}
         values = values_of([(m.side, m.spent) for m in measured])
-        records.write("training_speed", records.command("benchmarks.training_speed"), values, settings)
+        name = "training_speed_gpu" if device.type == "cuda" else "training_speed"
+        records.write(name, records.command("benchmarks.training_speed"), values, settings)
     if options.json:
         options.json.write_text(
             json.dumps(

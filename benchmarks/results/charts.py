@@ -120,9 +120,10 @@ def _drawn(series: Series, number: int, plane: _Plane) -> Iterator[str]:
 
 
 def _y_ticks(low: float, high: float) -> list[float]:
-    step = 10 ** math.floor(math.log10(max(high - low, 1e-9) / _TICKS))
+    step = 10 ** math.floor(math.log10(max(high - low, 0.1) / _TICKS))
     step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= _TICKS)
     first, last = math.floor(low / step), math.ceil(high / step)
+    last = max(last, first + 1)
     return [round(number * step, 6) for number in range(first, last + 1)]
 
 

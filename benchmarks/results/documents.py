@@ -40,3 +40,11 @@ def documents(found: Mapping[str, Record]) -> Documents:
         problems += done.problems
     texts[PAGE] = page(found, texts[RESULTS], records.folder() / "slider")
     return Documents(texts, tuple(problems))
+
+
+def write(found: Mapping[str, Record]) -> tuple[str, ...]:
+    """Write every document; what is wrong with their markers."""
+    made = documents(found)
+    for path, text in made.texts.items():
+        path.write_text(text, encoding="utf-8")
+    return made.problems

@@ -22,6 +22,7 @@ class Row:
     Attributes:
         topic: the heading it stands under.
         claim: in words.
+        record: the name of the record with its number.
         ours: our figure in words, or that it was not measured.
         paper: the paper's, empty where it says nothing.
         control: the best control's, empty where there is none.
@@ -34,6 +35,7 @@ class Row:
 
     topic: str
     claim: str
+    record: str
     ours: str
     paper: str
     control: str
@@ -72,6 +74,7 @@ def history(record: Record) -> str:
 
 def _row(claim: Claim, found: Mapping[str, Record]) -> Row:
     record = found.get(claim.record)
+    head = (claim.topic, claim.words, claim.record)
     ours = _filled(claim.ours, claim.record, found)
     paper = _filled(claim.paper, claim.record, found)
     if record is None or NOT_MEASURED in ours:
@@ -81,14 +84,12 @@ def _row(claim: Claim, found: Mapping[str, Record]) -> Row:
         if record and not why:
             why = "its last run left this out"
         paper = "" if NOT_MEASURED in paper else paper
-        return Row(claim.topic, claim.words, NOT_MEASURED, paper, "", NOT_MEASURED, command, "", "", why)
+        return Row(*head, NOT_MEASURED, paper, "", NOT_MEASURED, command, "", "", why)
     control = _filled(claim.control, claim.record, found)
     verdict, answer = _verdict(claim, found)
     remarks = [answer, stale(record), history(record)]
     remark = "; ".join(each for each in remarks if each)
-    return Row(
-        claim.topic, claim.words, ours, paper, control, verdict, record.command, record.hardware, record.date, remark
-    )
+    return Row(*head, ours, paper, control, verdict, record.command, record.hardware, record.date, remark)
 
 
 def _filled(text: str, record: str, found: Mapping[str, Record]) -> str:

@@ -12,7 +12,7 @@ from benchmarks.results import drawings, sliding
 from benchmarks.results.judging import MET, MISSED, UNDECIDED, Row, history, rows, stale
 from benchmarks.results.markers import NOT_MEASURED
 from benchmarks.results.prose import inline, misses
-from benchmarks.results.tables import paper_figures
+from benchmarks.results.tables import paper_figures, shortened
 
 TEMPLATE = Path(__file__).with_name("page.html")
 _VERDICTS = (MET, MISSED, UNDECIDED, NOT_MEASURED)
@@ -46,25 +46,29 @@ def _summary(judged: list[Row]) -> str:
 
 
 def _topic(topic: str, judged: list[Row]) -> str:
-    head = "<tr><th>claim</th><th>ours</th><th>paper</th><th>best control</th><th></th></tr>"
+    head = "<tr><th>claim</th><th>ours</th><th>paper</th><th>best control</th><th>verdict</th></tr>"
     body = "\n".join(map(_claim, judged))
     return f"<h3>{escape(topic)}</h3>\n<table class='claims'>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
 
 
 def _claim(row: Row) -> str:
-    said = {"command": row.command and f"<code>{escape(row.command)}</code>", "hardware": escape(row.hardware)}
-    said |= {"date": row.date, "remark": inline(row.remark)}
-    facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in said.items() if text)
-    how = f"<details><summary>how it was measured</summary><dl>{facts}</dl></details>" if facts else ""
+    measured = f'<p class="origin">{_origin(row)}</p>' if row.command or row.remark else ""
     cells = (("ours", row.ours), ("paper", row.paper), ("best control", row.control))
     data = "".join(f'<td data-label="{name}"{_title(row)}>{inline(text)}</td>' for name, text in cells)
     badge = f'<td><span class="badge {_class(row.verdict)}">{row.verdict}</span></td>'
-    return f'<tr><th scope="row">{inline(row.claim)}{how}</th>{data}{badge}</tr>'
+    return f'<tr><th scope="row">{inline(row.claim)}{measured}</th>{data}{badge}</tr>'
 
 
 def _title(row: Row) -> str:
     said = "; ".join(each for each in (row.command, row.hardware, row.date) if each)
     return f' title="{escape(said)}"' if said else ""
+
+
+def _origin(row: Row) -> str:
+    """Command, hardware and date; the whole command stands at the record that it leads to."""
+    link = f'<a href="#record-{row.record}"><code>{escape(shortened(row.command))}</code></a>'
+    command = link if row.date else f"<code>{escape(row.command)}</code>" if row.command else ""
+    return "; ".join(each for each in (command, escape(row.hardware), row.date, inline(row.remark)) if each)
 
 
 def _class(verdict: str) -> str:

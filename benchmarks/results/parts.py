@@ -30,12 +30,17 @@ class Part:
     @property
     def command(self) -> str:
         """As it is typed."""
-        return " ".join(("python -m", self.module, *self.arguments, "--record"))
+        recorded = () if "--record" in self.arguments else ("--record",)
+        return " ".join(("python -m", self.module, *self.arguments, *recorded))
 
 
 _ACCURACY = "a,e,b,b@dropped,b@patched@dropped,c,d-webp@patched@dropped,fast@patched@dropped"
 
+_CONTROLS_SIREN = ("--frames", "1", "--preset", "siren", "--preset", "fast", "--record", "controls_siren")
+_CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fine")
+
 PARTS: tuple[Part, ...] = (
+    Part("network", "benchmarks.network", minutes=10),
     Part("slider", "benchmarks.slider", minutes=2, real_frames=False),
     Part("curves", "benchmarks.sample_curves", minutes=2, real_frames=False),
     Part("grouping", "benchmarks.grouping", minutes=3, real_frames=False),
@@ -46,8 +51,8 @@ PARTS: tuple[Part, ...] = (
     Part("ingestion", "benchmarks.ingestion", ("--known", "20000"), 4),
     Part("delivery", "benchmarks.delivery", ("--rows", "100000"), 3, real_frames=False),
     Part("idle_pipeline", "benchmarks.idle_pipeline", ("--images", "20", "--rounds", "3"), 3, real_frames=False),
-    Part("controls_siren", "benchmarks.controls", ("--frames", "1", "--preset", "siren", "--preset", "fast"), 30, True),
-    Part("controls_fine", "benchmarks.controls", ("--frames", "1", "--preset", "fine"), 30, True),
+    Part("controls_siren", "benchmarks.controls", _CONTROLS_SIREN, 30, True),
+    Part("controls_fine", "benchmarks.controls", _CONTROLS_FINE, 30, True),
     Part("store", "benchmarks.store", minutes=60, long=True),
     Part("dask_scaling", "benchmarks.dask_scaling", ("--batch", "64"), 40, True),
     Part("clips", "benchmarks.clips", minutes=120, long=True),

@@ -34,7 +34,7 @@ def _slider(frame: str, values: Mapping[str, Value], pictures: Path) -> str:
     for side, words in SIDES.items():
         told = words if side == "original" else f"{words}: {_told(frame, side, values)}"
         images.append(f'<img data-side="{side}" alt="{escape(told)}" src="{_data(pictures / f"{frame}-{side}.webp")}">')
-        options.append(f'<option value="{side}">{escape(told)}</option>')
+        options.append(f'<option value="{side}">{escape(_choice(frame, side, values))}</option>')
     title = escape(str(values[f"{frame}.name"]))
     return (
         f'<figure class="slider" data-left="ours" data-right="control"><div class="stack">{"".join(images)}'
@@ -44,6 +44,13 @@ def _slider(frame: str, values: Mapping[str, Value], pictures: Path) -> str:
         f'<label>right <select data-which="right">{"".join(options)}</select></label></div>'
         f"<figcaption>{_caption(frame, values)}</figcaption></figure>"
     )
+
+
+def _choice(frame: str, side: str, values: Mapping[str, Value]) -> str:
+    if side == "original":
+        return "original"
+    name = str(values.get(f"{frame}.{side}.words", side))
+    return f"{name}, {values[f'{frame}.{side}.bytes']:,} bytes"
 
 
 def _caption(frame: str, values: Mapping[str, Value]) -> str:

@@ -128,9 +128,15 @@ def add_option(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--record", action="store_true", help=f"write the figures to docs/records/{name}.json as well")
 
 
-def command(module: str) -> str:
-    """The command line of this process, as somebody else would type it: folders of this machine lose their place."""
-    return shlex.join(["python", "-m", module, *(_without_place(word) for word in sys.argv[1:])])
+def command(module: str, *left_out: str) -> str:
+    """The command line of this process, as somebody else would type it: folders of this machine lose their place.
+
+    Args:
+        module: that was run.
+        left_out: options that change nothing of what is measured, each left out with its value.
+    """
+    words = [word for word, before in zip(sys.argv[1:], sys.argv, strict=False) if not {word, before} & {*left_out}]
+    return shlex.join(["python", "-m", module, *map(_without_place, words)])
 
 
 def hardware() -> str:

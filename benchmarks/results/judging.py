@@ -66,7 +66,7 @@ def history(record: Record) -> str:
     """That a record is of a long run, or was not written by the run itself; or nothing."""
     said = []
     if record.name in LONG:
-        said.append(f"not rerun by `make results`, measured on {record.date}")
+        said.append("a long run, not rerun by `make results`")
     if source := record.settings.get("source"):
         said.append(str(source))
     return "; ".join(said)

@@ -63,7 +63,8 @@ def test_an_older_codec_is_named() -> None:
 def test_long_runs_and_transcribed_ones_are_named_with_their_date() -> None:
     record = replace(RECORD, name="store", settings={"source": "transcribed from the published run"})
     (row,) = rows({"store": record}, (replace(CLAIM, record="store"),))
-    assert row.remark == "not rerun by `make results`, measured on 2026-01-02; transcribed from the published run"
+    assert row.date == "2026-01-02"
+    assert row.remark == "a long run, not rerun by `make results`; transcribed from the published run"
 
 
 def test_no_records_at_all_give_every_claim_as_not_measured() -> None:

@@ -12,7 +12,7 @@ from benchmarks.results import drawings, sliding
 from benchmarks.results.judging import MET, MISSED, UNDECIDED, Row, history, rows, stale
 from benchmarks.results.markers import NOT_MEASURED
 from benchmarks.results.prose import inline, misses
-from benchmarks.results.tables import paper_figures, shortened
+from benchmarks.results.tables import network_tables, paper_figures, shortened
 
 TEMPLATE = Path(__file__).with_name("page.html")
 _VERDICTS = (MET, MISSED, UNDECIDED, NOT_MEASURED)
@@ -30,7 +30,8 @@ def page(found: Mapping[str, Record], document: str, pictures: Path) -> str:
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         summary=_summary(judged),
         claims="\n".join(_topic(topic, list(each)) for topic, each in groupby(judged, lambda row: row.topic)),
-        paper=_table_html(paper_figures(found)),
+        network=_tables_html(network_tables(found)),
+        paper=_tables_html(paper_figures(found)),
         curves=drawings.curves(found),
         accuracy=drawings.accuracy(found),
         sliders=sliding.sliders(found, pictures),
@@ -73,6 +74,10 @@ def _origin(row: Row) -> str:
 
 def _class(verdict: str) -> str:
     return verdict.replace(" ", "-")
+
+
+def _tables_html(markdown: str) -> str:
+    return "\n".join(map(_table_html, markdown.split("\n\n")))
 
 
 def _table_html(markdown: str) -> str:

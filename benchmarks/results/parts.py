@@ -40,7 +40,7 @@ _CONTROLS_SIREN = ("--frames", "1", "--preset", "siren", "--preset", "fast", "--
 _CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fine")
 
 PARTS: tuple[Part, ...] = (
-    Part("network", "benchmarks.network", minutes=10),
+    Part("network", "benchmarks.network", minutes=15),
     Part("slider", "benchmarks.slider", minutes=2, real_frames=False),
     Part("curves", "benchmarks.sample_curves", minutes=2, real_frames=False),
     Part("grouping", "benchmarks.grouping", minutes=3, real_frames=False),

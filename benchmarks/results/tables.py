@@ -65,6 +65,16 @@ def paper_figures(found: Mapping[str, Record]) -> str:
     return "\n".join(lines)
 
 
+def network_tables(found: Mapping[str, Record]) -> str:
+    """What crossed the sockets of ten devices and a fog node, way by way, and who counted it."""
+    record = found.get("network")
+    if record is None or record.not_measured:
+        return _missing("network", record)
+    from benchmarks.network import report  # it opens servers when it measures: only where there is something to show
+
+    return _of("network", (report.table, report.overhead_table), found)
+
+
 def _of(record_name: str, tables: tuple[_OfValues, ...], found: Mapping[str, Record]) -> str:
     record = found.get(record_name)
     if record is None or record.not_measured:
@@ -92,6 +102,7 @@ TABLES: Mapping[str, Table] = {
     "claims": claims_table,
     "records": records_table,
     "paper_figures": paper_figures,
+    "network": network_tables,
     "controls": partial(_of, "controls", _beside_controls("balanced")),
     "neural": partial(_of, "controls", (controls_record.neural_table,)),
     "decode_speed": partial(_of, "decode_speed", (decode_record.table,)),

@@ -40,14 +40,14 @@ _CONTROLS_SIREN = ("--frames", "1", "--preset", "siren", "--preset", "fast", "--
 _CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fine")
 
 PARTS: tuple[Part, ...] = (
-    Part("network", "benchmarks.network", minutes=15),
+    Part("network", "benchmarks.network", minutes=12),
     Part("slider", "benchmarks.slider", minutes=2, real_frames=False),
     Part("curves", "benchmarks.sample_curves", minutes=2, real_frames=False),
     Part("grouping", "benchmarks.grouping", minutes=3, real_frames=False),
     Part("decode_speed", "benchmarks.decode_speed", minutes=3),
     Part("fit_speed", "benchmarks.fit_speed", ("--frames", "3", "--parts", "presets,cores,instant"), 4),
-    Part("controls", "benchmarks.controls", ("--frames", "1", "--preset", "balanced"), 12),
-    Part("training_speed", "benchmarks.training_speed", ("--preset", "balanced", "--preset", "instant"), 6),
+    Part("controls", "benchmarks.controls", ("--frames", "1", "--preset", "balanced"), 14),
+    Part("training_speed", "benchmarks.training_speed", ("--preset", "balanced", "--preset", "instant"), 8),
     Part("ingestion", "benchmarks.ingestion", ("--known", "20000"), 4),
     Part("delivery", "benchmarks.delivery", ("--rows", "100000"), 3, real_frames=False),
     Part("idle_pipeline", "benchmarks.idle_pipeline", ("--images", "20", "--rounds", "3"), 3, real_frames=False),

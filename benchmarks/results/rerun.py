@@ -12,6 +12,7 @@ Exit codes: 0 all ran; 1 some did not, each is named.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,7 @@ def main() -> None:
         for part in chosen:
             print(f"{part.record:20} about {part.minutes:4g} min  {part.command}")
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the benchmark that runs is ended as well
     try:
         failed = rerun(chosen)
     except KeyboardInterrupt:  # what was running has no record then, and the documents say so

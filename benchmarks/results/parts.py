@@ -41,6 +41,7 @@ _CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fin
 
 PARTS: tuple[Part, ...] = (
     Part("network", "benchmarks.network", minutes=12),
+    Part("uploads", "benchmarks.uploads", minutes=4),
     Part("slider", "benchmarks.slider", minutes=2, real_frames=False),
     Part("curves", "benchmarks.sample_curves", minutes=2, real_frames=False),
     Part("grouping", "benchmarks.grouping", minutes=3, real_frames=False),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 
 from benchmarks import accuracy_record, clip_record, controls_record, decode_record, speed_record
 from benchmarks.records import Record, Value
@@ -67,12 +68,16 @@ def paper_figures(found: Mapping[str, Record]) -> str:
 
 def network_tables(found: Mapping[str, Record]) -> str:
     """What crossed the sockets of ten devices and a fog node, way by way, and who counted it."""
-    record = found.get("network")
-    if record is None or record.not_measured:
-        return _missing("network", record)
-    from benchmarks.network import report  # it opens servers when it measures: only where there is something to show
+    return _later("network", "benchmarks.network.report", ("table", "overhead_table"), found)
 
-    return _of("network", (report.table, report.overhead_table), found)
+
+def _later(record_name: str, module: str, names: tuple[str, ...], found: Mapping[str, Record]) -> str:
+    """Tables of a benchmark that imports much: only where there is something to show."""
+    record = found.get(record_name)
+    if record is None or record.not_measured:
+        return _missing(record_name, record)
+    written_by = import_module(module)
+    return _of(record_name, tuple(getattr(written_by, name) for name in names), found)
 
 
 def _of(record_name: str, tables: tuple[_OfValues, ...], found: Mapping[str, Record]) -> str:
@@ -103,6 +108,7 @@ TABLES: Mapping[str, Table] = {
     "records": records_table,
     "paper_figures": paper_figures,
     "network": network_tables,
+    "uploads": partial(_later, "uploads", "benchmarks.uploads", ("table",)),
     "controls": partial(_of, "controls", _beside_controls("balanced")),
     "neural": partial(_of, "controls", (controls_record.neural_table,)),
     "decode_speed": partial(_of, "decode_speed", (decode_record.table,)),

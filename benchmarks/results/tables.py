@@ -68,7 +68,13 @@ def paper_figures(found: Mapping[str, Record]) -> str:
 
 def network_tables(found: Mapping[str, Record]) -> str:
     """What crossed the sockets of ten devices and a fog node, way by way, and who counted it."""
-    return _later("network", "benchmarks.network.report", ("table", "overhead_table"), found)
+    main = _later("network", "benchmarks.network.report", ("table", "overhead_table"), found)
+    record = found.get("network")
+    if record is None or record.not_measured:
+        return main
+    table = import_module("benchmarks.network.report").table
+    sets = dict.fromkeys(name.split(".")[1] for name in record.values if name.startswith("sets."))
+    return "\n\n".join([main, *(f"{name}:\n\n{table(record.values, f'sets.{name}.')}" for name in sets)])
 
 
 def _later(record_name: str, module: str, names: tuple[str, ...], found: Mapping[str, Record]) -> str:

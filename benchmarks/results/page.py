@@ -105,7 +105,8 @@ def _record(record: Record) -> str:
     missing = f"{NOT_MEASURED}: {record.not_measured}" if record.not_measured else ""
     remark = "; ".join(each for each in (missing, stale(record), history(record)) if each)
     facts = {"command": f"<code>{escape(record.command)}</code>", "hardware": escape(record.hardware)}
-    facts |= {"date": record.date, "software": escape(software), "remark": inline(remark)}
+    asked = "; ".join(f"{key} {value}" for key, value in record.settings.items() if key != "source")
+    facts |= {"date": record.date, "settings": escape(asked), "software": escape(software), "remark": inline(remark)}
     listed = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
     values = "".join(
         f"<tr><td>{escape(name)}</td><td>{NOT_MEASURED if value is None else escape(str(value))}</td></tr>"

@@ -143,7 +143,9 @@ def hardware() -> str:
     """Processor and number of cores, and the accelerator that torch would use, if any."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    torch = sys.modules.get("torch")  # not imported for this: what did not need it has not used an accelerator
+    accelerator = f"{torch.cuda.get_device_name()}, " if torch and torch.cuda.is_available() else ""
+    return f"{accelerator}{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def software() -> dict[str, str]:

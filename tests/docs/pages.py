@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = ROOT / "docs" / "tutorials"
-SAMPLE = next(path for path in (ROOT / "rinr" / "sample", ROOT / "sample") if (path / "device-1").is_dir())
+SAMPLE = ROOT / "rinr" / "sample"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

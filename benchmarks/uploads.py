@@ -29,8 +29,8 @@ from rinr.presets import BALANCED
 RECEIVERS = 9
 CAPTURED = "captured"
 UPLOADS = (
-    *(f"webp-{quality}" for quality in (40, 60, 80, 90, 95)),
-    *(f"avif-{quality}" for quality in (30, 50, 70, 80, 90)),
+    *(f"webp-{quality}" for quality in (60, 80, 90, 95)),
+    *(f"avif-{quality}" for quality in (40, 50, 60, 70, 80, 90)),
     *(f"jpeg-{quality}" for quality in (75, 90)),
 )
 

@@ -70,9 +70,8 @@ def test_from_an_export_to_a_trained_detector(tmp_path: Path) -> None:
         labels.rename(labels.with_name("_annotations.coco.json"))
     said = run_shell("export-to-detector.md", tmp_path, {"EPOCHS": "2"})
     print(said)
-    networks, pictures = re.findall(r"^([\d,]+) bytes of networks for ([\d,]+) bytes of pictures", said, re.MULTILINE)[
-        0
-    ]
+    (sizes,) = re.findall(r"^([\d,]+) bytes of networks for ([\d,]+) bytes of pictures", said, re.MULTILINE)
+    networks, pictures = (int(size.replace(",", "")) for size in sizes)
     assert 5 * networks < pictures
     first, second = re.findall(r"loss ([\d.]+)", said)
     assert float(second) < float(first)

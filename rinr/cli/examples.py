@@ -13,6 +13,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "info": ("rinr info --store store",),
     "mosaic": ("rinr mosaic sample/device-1 --out mosaic.png",),
     "bench": ("rinr bench sample/device-1", "rinr bench frames --preset small --preset fine --curves curves"),
+    "plan": (
+        "rinr plan frames --devices 10 --radio 2MB/s --plot plan.png",
+        "rinr plan frames --devices 40 --receivers 5 --loss 1% --upload avif:50 --json",
+    ),
     "sample": ("rinr sample", "rinr sample pictures"),
     "demo": ("rinr demo", "rinr demo --data frames --devices 3 --frames 24 --out trial --keep"),
     "ui": ("rinr ui --out demo",),
@@ -47,6 +51,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "device status": ("rinr device status camera-1 --fleet fleet.toml",),
     "device standing": ("rinr device standing --fleet fleet.toml --store store",),
+    "device shrink": (
+        "rinr device shrink /srv/captures /srv/uploads",
+        "rinr device shrink /srv/captures /srv/uploads --codec avif --quality 50 --every 10",
+    ),
     "device reset": ("rinr device reset camera-1 --fleet fleet.toml --store store",),
     "keys new": ("rinr keys new --keys keys", "rinr keys new --keys /var/lib/rinr/camera-1/keys --label camera-1"),
     "keys list": ("rinr keys list --keys keys",),

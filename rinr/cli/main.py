@@ -18,6 +18,7 @@ from rinr.cli.info import info
 from rinr.cli.inspect import inspect
 from rinr.cli.keys import app as keys_app
 from rinr.cli.mosaic import mosaic
+from rinr.cli.plan import plan
 from rinr.cli.quarantine import app as quarantine_app
 from rinr.cli.sample import sample
 from rinr.cli.store import app as store_app
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, decode, inspect, info, mosaic, bench, sample, demo, ui, stop, doctor, up, down):
+for command in (encode, decode, inspect, info, mosaic, bench, plan, sample, demo, ui, stop, doctor, up, down):
     app.command()(command)
 app.add_typer(clip_app, name="clip")
 app.add_typer(store_app, name="store")

@@ -35,7 +35,7 @@ def look_at_fleet(fleet: Path, seconds: float) -> Iterator[Finding]:
             told = "; ".join(f"{each.field}: {each.what}" for each in one.findings)
             yield problem(subject, told, f"then try it alone: rinr fleet check {fleet} --device {one.device}")
         else:
-            yield ok(subject, f"{one.jpegs or 0:,} JPEGs; {one.labels or 'no labels yet'}")
+            yield ok(subject, f"{one.pictures or 0:,} pictures; {one.labels or 'no labels yet'}")
 
 
 def look_at_store(store: str) -> Iterator[Finding]:

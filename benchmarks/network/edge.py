@@ -19,7 +19,7 @@ from rinr.codec.clip import part_name
 from rinr.codec.frame import pack_frame
 from rinr.decoder import decode
 from rinr.folders import LABELS_FILE
-from rinr.shard import ShardPart, frames_among
+from rinr.shard import ShardPart, ShardRow, frames_among
 from storage.fleet_file import load_fleet
 
 MAX_FILE = 64 * 1024 * 1024
@@ -84,16 +84,20 @@ class Edge:
             (home / name).write_bytes(folder.read(name, MAX_FILE))
         return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(home.iterdir())}
 
-    def holdings(self) -> list[tuple[str, str, str]]:
-        """Of each frame that was received: the image's id, and the SHA-256 of its payload and of its decoded pixels."""
-        received = look(self.device)
-        rows = [row for manifest in received.shards.values() for row in received.rows(manifest)]
+    def holdings(self) -> dict[str, str]:
+        """The SHA-256 of the payload of each frame that was received and verified, by the image's id."""
+        return {row.image_id: hashlib.sha256(pack_frame(row.frame)).hexdigest() for row in frames_among(self._rows())}
+
+    def decoded(self, image_ids: Sequence[str]) -> dict[str, str]:
+        """The SHA-256 of the decoded pixels of some of them."""
+        rows = self._rows()
         parts = {part_name(row.payload): row.payload for row in rows if isinstance(row, ShardPart)}
-        return [
-            (
-                row.image_id,
-                hashlib.sha256(pack_frame(row.frame)).hexdigest(),
-                hashlib.sha256(decode(row.frame, parts=parts).tobytes()).hexdigest(),
-            )
+        return {
+            row.image_id: hashlib.sha256(decode(row.frame, parts=parts).tobytes()).hexdigest()
             for row in frames_among(rows)
-        ]
+            if row.image_id in image_ids
+        }
+
+    def _rows(self) -> list[ShardRow | ShardPart]:
+        received = look(self.device)
+        return [row for manifest in received.shards.values() for row in received.rows(manifest)]

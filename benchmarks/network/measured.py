@@ -138,6 +138,7 @@ class Measured:
     Attributes:
         way: its name.
         frames: that were captured.
+        captured_bytes: of their pictures, labels left out.
         crossed: counted outside the program.
         program: what the program says: pictures and labels, shards and manifests, acknowledgements.
         upload_seconds: until the fog node had taken what the devices captured; zero without a fog node.
@@ -150,6 +151,7 @@ class Measured:
 
     way: str
     frames: int
+    captured_bytes: int
     crossed: Crossed
     program: Bytes
     upload_seconds: float

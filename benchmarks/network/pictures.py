@@ -37,7 +37,9 @@ def shared_out(folders: Sequence[LabelledFolder], devices: Sequence[str], frames
     """
     everything = [(folder, file) for folder in folders for file, _ in folder.in_order()]
     if len(everything) < len(devices):
-        raise ValueError(f"{len(everything)} frames for {len(devices)} devices: give folders with more, or fewer devices")
+        raise ValueError(
+            f"{len(everything)} frames for {len(devices)} devices: give folders with more, or fewer devices"
+        )
     bounds = [number * len(everything) // len(devices) for number in range(len(devices) + 1)]
     return [
         _captures(name, spread(everything[start:end], frames))

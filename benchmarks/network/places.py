@@ -28,8 +28,8 @@ from benchmarks.network.servers import (
     s3_server,
     sftp_servers,
 )
-from storage.folder import Folder
 from storage.fleet import Device
+from storage.folder import Folder
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ def running_network(names: Sequence[str], root: Path, shape: Shape) -> Iterator[
     for folder in folders.values():
         folder.mkdir(parents=True)
     # No credentials or settings of whoever runs this.
-    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true")
+    os.environ.update(
+        AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true"
+    )
     with ExitStack() as stack:
         stack.enter_context(credentials())
         sftp = stack.enter_context(sftp_servers(folders, root / "known_hosts"))

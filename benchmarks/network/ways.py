@@ -28,11 +28,16 @@ from benchmarks.network.places import Network
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import pack_frame
 from rinr.decoder import decode
+from rinr.folders import spread
+from rinr.labels import image_id
 from rinr.presets import Preset
 from storage.fleet import Fleet, Fog
 from storage.fleet_file import fleet_toml
 from storage.shards.keyring import Keyring
 from storage.store import Store
+
+DECODED = 12
+"""Frames that every device decodes at the end; of all of them the payloads are compared."""
 
 
 class NetworkError(RuntimeError):
@@ -134,9 +139,11 @@ def device_to_device(here: Site) -> Measured:
     here.all_at_once(send)
     seconds = time.monotonic() - start
     crossed = meter.crossed()
-    _check_files(here, {name: here.devices[name].ask("collect", network.at_server(way, name, "inbox")) for name in here.devices})
+    _check_files(
+        here, {name: here.devices[name].ask("collect", network.at_server(way, name, "inbox")) for name in here.devices}
+    )
     sent = (len(network.names) - 1) * _bytes(here.captures)
-    return Measured(way, _frames(here.captures), crossed, Bytes(sent, 0), 0.0, seconds)
+    return Measured(way, *_captured(here), crossed, Bytes(sent, 0), 0.0, seconds)
 
 
 def relayed(here: Site) -> Measured:
@@ -161,7 +168,7 @@ def relayed(here: Site) -> Measured:
     crossed = meter.crossed()
     _check_files(here, held)
     program += Bytes(0, (len(network.names) - 1) * _bytes(here.captures))
-    return Measured(way, _frames(here.captures), crossed, program, taken - start, seconds)
+    return Measured(way, *_captured(here), crossed, program, taken - start, seconds)
 
 
 def encoded(here: Site, preset: Preset, fits: Fits, progress: Progress | None = None) -> Measured:
@@ -188,11 +195,13 @@ def encoded(here: Site, preset: Preset, fits: Fits, progress: Progress | None = 
     acknowledgements = sum((here.folder / name / "home" / "acknowledgement").stat().st_size for name in here.devices)
     program += Bytes(acknowledgements, sum(report.bytes for report in reports))
     _check_frames(here, images)
+    frames, size = _captured(here)
     backgrounds = [image.background_db for image in images if image.background_db is not None]
     objects = [image.object_db for image in images if image.object_db is not None]
     return Measured(
         way=here.way,
-        frames=len(images),
+        frames=frames,
+        captured_bytes=size,
         crossed=crossed,
         program=program,
         upload_seconds=taken - start,
@@ -217,29 +226,27 @@ def _check_files(here: Site, held: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def _check_frames(here: Site, images: Sequence[EncodedImage]) -> None:
-    """Every device holds the frames of the others, payloads and decoded pixels as they are at the fog node."""
-    own = {
-        one.device: {hashlib.sha256(data).hexdigest() for data in one.pictures.values()} for one in here.captures
-    }
-    made = [
-        (
-            image.image_id,
-            hashlib.sha256(pack_frame(image.frame)).hexdigest(),
-            hashlib.sha256(decode(image.frame).tobytes()).hexdigest(),
-        )
-        for image in images
-    ]
+    """Every device holds the payloads of all others' frames, and decodes some of them to the fog node's pixels."""
+    own = {one.device: {image_id(data) for data in one.pictures.values()} for one in here.captures}
+    made = {image.image_id: hashlib.sha256(pack_frame(image.frame)).hexdigest() for image in images}
+    some = spread(sorted(images, key=lambda image: image.image_id), DECODED)
+    pixels = {image.image_id: hashlib.sha256(decode(image.frame).tobytes()).hexdigest() for image in some}
     for device in here.devices.values():
         device.order("holdings")
     for name, device in here.devices.items():
-        expected = sorted(one for one in made if one[0] not in own[name])
-        if sorted(device.answer()) != expected:
-            raise NetworkError(f"{name} does not hold what the others captured, frame for frame and pixel for pixel")
+        if device.answer() != {one: payload for one, payload in made.items() if one not in own[name]}:
+            raise NetworkError(f"{name} does not hold what the others captured, payload for payload")
+        device.order("decoded", list(pixels))
+    for name, device in here.devices.items():
+        if device.answer() != {one: found for one, found in pixels.items() if one not in own[name]}:
+            raise NetworkError(f"{name} decodes other pixels than the fog node")
 
 
 def _bytes(captures: Sequence[Captures]) -> int:
     return sum(len(data) for one in captures for data in one.files.values())
 
 
-def _frames(captures: Sequence[Captures]) -> int:
-    return sum(len(one.pictures) for one in captures)
+def _captured(here: Site) -> tuple[int, int]:
+    """Pictures, and their bytes."""
+    sizes = [len(data) for one in here.captures for data in one.pictures.values()]
+    return len(sizes), sum(sizes)

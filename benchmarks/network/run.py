@@ -1,0 +1,148 @@
+"""One set of frames through all ways of sending, each with the codec control that is as good."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from benchmarks.network import paper, report
+from benchmarks.network.control import Say, cheapest, quality
+from benchmarks.network.fits import Fits
+from benchmarks.network.measured import Measured
+from benchmarks.network.pictures import Captures
+from benchmarks.network.places import Network
+from benchmarks.network.ways import Site, device_to_device, encoded, relayed, site
+from benchmarks.records import Value
+from rinr.codec.encoded import EncodedImage
+from rinr.folders import LABELS_FILE, spread
+from rinr.frames import Frame, working_frame
+from rinr.labels import parse_coco
+from rinr.presets import Preset, find_preset
+
+OURS = ("balanced", "cheapest", "fine", "paper", "siren")
+"""Our ways, by preset."""
+
+SLOW = ("siren",)
+"""Those that may be given fewer frames."""
+
+
+@dataclass
+class Run:
+    """One set of frames on its way.
+
+    Attributes:
+        network: servers and links.
+        captures: what each device captured.
+        folder: for the ways' own folders.
+        fits: keeps what is encoded.
+        say: told what is done.
+        name: of the set of frames; lower-case letters, digits and hyphens.
+        slow_frames: a device, for the ways that are slow to fit; as many as for the others without it.
+        paper_steps: of the fits of the paper's shapes.
+        values: what was measured.
+    """
+
+    network: Network
+    captures: Sequence[Captures]
+    folder: Path
+    fits: Fits
+    say: Say
+    name: str = ""
+    slow_frames: int | None = None
+    paper_steps: int = 200
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def measure(self, ways: Iterable[str]) -> None:
+        """Send the frames each way; device to device is always among them."""
+        self.direct = self._send(report.DIRECT, self.captures, device_to_device)
+        self._keep(report.DIRECT, self.direct)
+        wanted = set(ways)
+        if "jpeg_fog" in wanted:
+            self._keep("jpeg_fog", self._send("jpeg_fog", self.captures, relayed))
+        for name in OURS:
+            if name in wanted:
+                self._measure_ours(name)
+
+    def _measure_ours(self, name: str) -> None:
+        try:
+            preset = paper.shapes_preset(self.paper_steps) if name == "paper" else find_preset(name)
+        except ValueError:
+            self.say(f"{name}: there is no such preset")
+            return
+        captures = self.captures
+        if name in SLOW and self.slow_frames is not None:
+            captures = [fewer(one, self.slow_frames) for one in captures]
+        part = _bytes(captures) / _bytes(self.captures)
+        self._keep(name, self._encoded(name, captures, preset), part)
+        frames = frames_of(captures)
+        images = self.fits.encode(frames, preset)
+        if name == "balanced":
+            self.values |= paper.of_classes(images)
+        if name == "paper":
+            self.values |= paper.with_raw_bytes(self.values, images, len(self.network.names) - 1)
+        self._measure_control(name, captures, frames, images, part)
+
+    def _measure_control(
+        self,
+        name: str,
+        captures: Sequence[Captures],
+        frames: Sequence[Frame],
+        ours: Sequence[EncodedImage],
+        part: float,
+    ) -> None:
+        """The control that is as good as ours, by the same way."""
+        most = 2 * sum(image.frame.bytes_total for image in ours) / len(ours)
+        preset = cheapest(frames, quality(ours), most, self.fits, self.say)
+        control = report.CONTROLS[name]
+        if preset is None:
+            self.say(f"no control is as good as {name}")
+            return
+        self._keep(control, self._encoded(control, captures, preset), part)
+        self.values[f"{control}.preset"] = preset.name
+        self.values[f"{name}.over_best_control"] = _number(self.values[f"{control}.bytes"]) / _number(
+            self.values[f"{name}.bytes"]
+        )
+        self.values[f"{name}.down_over_best_control"] = _number(self.values[f"{control}.files_down"]) / _number(
+            self.values[f"{name}.files_down"]
+        )
+
+    def _encoded(self, name: str, captures: Sequence[Captures], preset: Preset) -> Measured:
+        def told(done: int, total: int) -> None:
+            self.say(f"{name}: {done} of {total} frames fitted")
+
+        return self._send(name, captures, lambda here: encoded(here, preset, self.fits, told))
+
+    def _send(self, name: str, captures: Sequence[Captures], send: Callable[[Site], Measured]) -> Measured:
+        self.say(f"{name}: sending")
+        way = "-".join(filter(None, (self.name, name.replace("_", "-"))))
+        with site(way, self.network, captures, self.folder / way) as here:
+            return send(here)
+
+    def _keep(self, name: str, measured: Measured, part: float = 1.0) -> None:
+        found = report.of_way(measured, self.direct, part=part)
+        self.values |= {f"{name}.{key}": value for key, value in found.items()}
+
+
+def fewer(captures: Captures, count: int) -> Captures:
+    """Some of a device's pictures, evenly spread; the labels stay whole."""
+    kept = spread(sorted(captures.pictures), count)
+    return replace(
+        captures, files={name: data for name, data in captures.files.items() if name in (*kept, LABELS_FILE)}
+    )
+
+
+def frames_of(captures: Sequence[Captures]) -> list[Frame]:
+    """The working frames of what was captured, as the fog node makes them."""
+    found = []
+    for one in captures:
+        labels = parse_coco(one.files[LABELS_FILE])
+        found += [working_frame(data, labels.get(name)) for name, data in sorted(one.pictures.items())]
+    return found
+
+
+def _bytes(captures: Sequence[Captures]) -> int:
+    return sum(len(data) for one in captures for data in one.pictures.values())
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, int | float)
+    return value

@@ -7,11 +7,14 @@
 benchmark could not run, or has not finished, has no values and says why under `not_measured`.
 """
 
+import argparse
 import json
 import math
 import os
 import platform
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -108,6 +111,28 @@ def name_part(text: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "none"
 
 
+def flat(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested figures as values: ``{"ask": {"open s": 1}}`` becomes ``{"ask.open-s": 1}``; lists are left out."""
+    values: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = name_part(key)
+        if isinstance(value, Mapping):
+            values |= {f"{name}.{below}": each for below, each in flat(value).items()}
+        elif not isinstance(value, list | tuple | bool):
+            values[name] = value
+    return values
+
+
+def add_option(parser: argparse.ArgumentParser, name: str) -> None:
+    """``--record``, as every benchmark has it."""
+    parser.add_argument("--record", action="store_true", help=f"write the figures to docs/records/{name}.json as well")
+
+
+def command(module: str) -> str:
+    """The command line of this process, as somebody else would type it: folders of this machine lose their place."""
+    return shlex.join(["python", "-m", module, *(_without_place(word) for word in sys.argv[1:])])
+
+
 def hardware() -> str:
     """Processor and number of cores, and the accelerator that torch would use, if any."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
@@ -147,10 +172,11 @@ def _parse(path: Path) -> Record:
         raise ValueError(f"{path}: values: {error}") from error
     texts = {key: fields[key] for key in _TEXTS}
     others = {key: fields[key] for key in ("software", "settings")}
-    missing = str(fields.get("not_measured", ""))
-    return Record(
-        **texts, software=fields["software"], settings=fields["settings"], values=values, not_measured=missing
-    )
+    return Record(**texts, **others, values=values, not_measured=str(fields.get("not_measured", "")))
+
+
+def _without_place(word: str) -> str:
+    return Path(word).name if word.startswith("/") else word
 
 
 def _value_name(key: object) -> str:

@@ -71,3 +71,8 @@ def test_names_of_codecs_become_names_of_values() -> None:
     part = records.name_part("two-stream WebP 10/4 + 80")
     assert part == "two-stream-webp-10-4-80"
     records.write("speed", "x", {f"a.{part}": 1}, {})
+
+
+def test_the_command_is_what_somebody_else_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["speed.py", "/home/me/data/otb", "--frames", "2", "--arms", "a b"])
+    assert records.command("benchmarks.speed") == "python -m benchmarks.speed otb --frames 2 --arms 'a b'"

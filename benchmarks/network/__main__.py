@@ -97,7 +97,7 @@ def printed(values: dict[str, records.Value], sets: Sequence[str]) -> str:
         found += [f"## {title}", report.table(values, prefix)]
         if not name:
             found.append(report.overhead_table(values))
-    found += ["## The paper's figures", figures.table(values), figures.ratios_table(values)]
+    found += ["## The paper's figures", figures.table(values)]
     return "\n\n".join(found)
 
 

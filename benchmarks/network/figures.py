@@ -62,14 +62,9 @@ def _ten_devices(values: Values, devices: int) -> _Row:
         ours += f", {values['balanced.ratio']:.2f} with `balanced`"
     if raw >= paper.RATIO:
         return figure, said, ours, "reproduced" if raw < 1.1 * paper.RATIO else "passed"
-    why = f"our JPEGs are smaller beside its networks than the paper's: a = {_relative(raw, 9):.3f}, not {paper.RELATIVE_SIZE}"
+    why = f"with all that crosses, its networks are {_relative(raw, 9):.3f} of our JPEGs, not {paper.RELATIVE_SIZE}"
     if max(coded, values.get("balanced.ratio", 0)) >= paper.RATIO:
-        return (
-            figure,
-            said,
-            ours,
-            f"not reproduced with weights sent as they are ({why}, protocols included); passed once they are coded",
-        )
+        return figure, said, ours, f"not reproduced with weights sent as they are ({why}); passed once they are coded"
     return figure, said, ours, f"not reproduced: {why}"
 
 

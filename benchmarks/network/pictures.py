@@ -48,7 +48,10 @@ def shared_out(folders: Sequence[LabelledFolder], devices: Sequence[str], frames
 
 
 def _captures(device: str, frames: Sequence[tuple[LabelledFolder, Path]]) -> Captures:
-    files, images, annotations, labels = {}, [], [], {}
+    files: dict[str, bytes] = {}
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    labels: dict[str, int] = {}
     for number, (folder, file) in enumerate(frames, 1):
         name = f"{folder.name}-{file.name}"
         files[name] = file.read_bytes()

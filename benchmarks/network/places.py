@@ -1,4 +1,4 @@
-"""Where things lie: for each device a server of one of two kinds, and a link on which every byte crosses the radio once.
+"""Where things lie: for each device a server of one of two kinds, and a link, on which a byte crosses the radio once.
 
 ::
 
@@ -111,9 +111,9 @@ class Network:
             place: (self.of_fog if for_fog else self.of_device)(way, name, place)
             for place in ("storage", "inbox", "outbox")
         }
-        where = {place: spot.url for place, spot in spots.items()}
-        options = {f"{place}_options": dict(spot.options) for place, spot in spots.items()}
-        return Device(name=name, home=str(home), settle=0.0, public_key=public_key, **where, **options)
+        fields: dict[str, Any] = {place: spot.url for place, spot in spots.items()}
+        fields |= {f"{place}_options": dict(spot.options) for place, spot in spots.items()}
+        return Device(name=name, home=str(home), settle=0.0, public_key=public_key, **fields)
 
     def _in_s3(self, way: str, name: str, place: str, port: int) -> Spot:
         options = {

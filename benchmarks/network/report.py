@@ -112,8 +112,8 @@ def table(values: Mapping[str, Any], prefix: str = "") -> str:
 def overhead_table(values: Mapping[str, Any], prefix: str = "") -> str:
     """What was counted by whom, as Markdown: links, servers, and the program itself."""
     lines = [
-        "| | sockets | files, by the servers | by the program | differ by | SSH (connections) | HTTP headers (requests) | "
-        "HTTP answers | sent again |",
+        "| | sockets | files, by the servers | by the program | differ by | SSH (connections) | "
+        "HTTP headers (requests) | HTTP answers | sent again |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, title in TITLES.items():
@@ -123,8 +123,8 @@ def overhead_table(values: Mapping[str, Any], prefix: str = "") -> str:
         files, program = of["files_up"] + of["files_down"], of["program_up"] + of["program_down"]
         lines.append(
             f"| {title} | {of['bytes']:,.0f} | {files:,.0f} | {program:,.0f} | {of['disagreement']:.3%} | "
-            f"{of['ssh']:,.0f} ({of['ssh_connections']:,.0f}) | {of['http_headers']:,.0f} ({of['http_requests']:,.0f}) | "
-            f"{of['http_answers']:,.0f} | {of['again']:,.0f} |"
+            f"{of['ssh']:,.0f} ({of['ssh_connections']:,.0f}) | "
+            f"{of['http_headers']:,.0f} ({of['http_requests']:,.0f}) | {of['http_answers']:,.0f} | {of['again']:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Servers of both kinds of places, each in a process of its own, which count the bytes of files that they give and take.
+"""Servers of both kinds of places, each in a process of its own, which count the bytes of files they give and take.
 
 That is a second count beside the links': those see what SSH and HTTP make of it as well. Neither knows the project.
 """
@@ -134,7 +134,7 @@ def _serve_sftp(pipe: Any, folders: dict[str, Path], known_hosts: Path, password
                 count.taken += len(data)
                 return super().write(file_obj, offset, data)
 
-        return lambda channel: Files(channel, chroot=str(folders[name]))
+        return lambda channel: Files(channel, chroot=os.fsencode(folders[name]))
 
     async def main() -> None:
         ports = {}

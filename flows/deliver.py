@@ -12,7 +12,7 @@ from tasks.deliver import (
 )
 from tasks.device_runs import DeviceRun, start_device_runs
 from tasks.ending import ended
-from tasks.fleet import read_fleet
+from tasks.fleet import preset_of, read_fleet
 from tasks.publish_deliver import publish_deliveries
 from tasks.turns import turn
 
@@ -21,7 +21,7 @@ from tasks.turns import turn
 def deliver(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "balanced",
+    preset: PresetName = "fleet",
     epochs: Epochs = 30,
     seed: Seed = 0,
     accelerator: TorchDevice = "auto",
@@ -30,11 +30,11 @@ def deliver(
 
     The runs are created here one after another, each on its device's own queue, and not waited for.
     """
-    described = read_fleet(fleet)
+    described, named = read_fleet(fleet), preset_of(fleet, preset)
     training = {"fleet": fleet, "epochs": epochs, "seed": seed, "accelerator": accelerator}
     with turn("deliver", store):
-        devices = find_waiting(described, store, preset, training)
-        reports, unreached = deliver_to_devices(devices, described.fog, store, preset)
+        devices = find_waiting(described, store, named, training)
+        reports, unreached = deliver_to_devices(devices, described.fog, store, named)
         runs = start_device_runs(described, store, reports, DEVICE.full_name, training)
     if any(not report.idle for report in reports):
         publish_deliveries(reports, unreached, runs)

@@ -6,6 +6,7 @@ from flows.parameters import BatchSize, Cluster, FleetFile, PresetName, StoreUrl
 from tasks.cluster_settings import ClusterSettings
 from tasks.encode import clips_of, find_missing, sweep_landing
 from tasks.ending import ended
+from tasks.fleet import preset_of
 from tasks.publish_encode import encoding_sentence, publish_encoded
 from tasks.turns import turn
 
@@ -15,7 +16,7 @@ from tasks.turns import turn
 def encode(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "balanced",
+    preset: PresetName = "fleet",
     batch: BatchSize = 0,
     cluster: Cluster = ClusterSettings(),  # noqa: B008  (frozen)
     accelerator: TorchDevice = "auto",
@@ -24,18 +25,18 @@ def encode(
 
     What an interrupted run has committed is not encoded again.
     """
-    added = 0
+    added, named = 0, preset_of(fleet, preset)
     with turn("encode", store):
-        if find_missing(store, preset, limit=1):  # a cluster costs seconds to start, so none is started for nothing
+        if find_missing(store, named, limit=1):  # a cluster costs seconds to start, so none is started for nothing
             from flows.fit import fit_on  # nor is Dask imported: half of what a scheduled run takes that finds nothing
 
-            added = fit_on(cluster, fleet, store, preset, batch, accelerator)
-        if added and clips_of(preset):
+            added = fit_on(cluster, fleet, store, named, batch, accelerator)
+        if added and clips_of(named):
             from tasks.fleet import read_fleet
             from tasks.publish_clips import publish_clips
 
-            publish_clips(read_fleet(fleet), store, preset)  # while what has landed is there to be shown
-        sweep_landing(store, preset)
+            publish_clips(read_fleet(fleet), store, named)  # while what has landed is there to be shown
+        sweep_landing(store, named)
     if added:
-        publish_encoded(store, preset, added)
-    return ended(added, encoding_sentence(added, preset))
+        publish_encoded(store, named, added)
+    return ended(added, encoding_sentence(added, named))

@@ -58,18 +58,23 @@ KeepHours = Annotated[
     ),
 ]
 
-PresetChoice = Literal["balanced", "clip", "instant", "small", "fine", "siren", "fast", "paper", "paper-clip"]
+PresetChoice = Literal[
+    "fleet", "balanced", "clip", "cheapest", "instant", "small", "fine", "siren", "fast", "paper", "paper-clip"
+]
 
 PresetName = Annotated[
     PresetChoice,
     _field(
         title="Preset",
-        description="How images are encoded. `balanced`: small, about 25 dB of background and 32 dB of objects, a "
-        "fraction of a second an image on one core. `clip`: the same quality, what a camera took in one go encoded "
-        "together where that takes fewer bytes. `instant`: as `balanced` in tens of milliseconds, 5 percent larger. "
-        "`small`: two thirds of the bytes, 3 dB worse objects. `fine`: near 35 dB, twenty times the bytes. `siren` and "
-        "`fast`: sine networks in place of cosine ones, 5 and 1 seconds. `paper`: the networks and the 10,000 steps of "
-        "the Residual-INR paper, an hour an image without an accelerator; `paper-clip`: its NeRV, one network a clip.",
+        description="How images are encoded. `fleet`: as the fleet file says in `[fog]`, `balanced` where it says "
+        "nothing. `balanced`: small, about 25 dB of background and 32 dB of objects, a fraction of a second an image "
+        "on one core. `clip`: the same quality, what a camera took in one go encoded together where that takes fewer"
+        " bytes. `cheapest`: the same quality by networks, JPEG, WebP or AVIF, image by image whatever takes the "
+        "fewest bytes, ten times as slow; the fleet file can ask it for dB. `instant`: as `balanced` in tens of "
+        "milliseconds, 5 percent larger. `small`: two thirds of the bytes, 3 dB worse objects. `fine`: near 35 "
+        "dB, twenty times the bytes. `siren` and `fast`: sine networks in place of cosine ones, 5 and 1 seconds. "
+        "`paper`: the networks and the 10,000 steps of the Residual-INR paper, an hour an image without an "
+        "accelerator; `paper-clip`: its NeRV, one network a clip.",
     ),
 ]
 

@@ -24,7 +24,7 @@ from tasks.deliver import hear_devices
 from tasks.device_runs import wait_for_devices
 from tasks.encode import encoding_of
 from tasks.ending import NOTHING_NEW, ended
-from tasks.fleet import read_fleet
+from tasks.fleet import preset_of, read_fleet
 from tasks.news import EVERYTHING, look_for_news
 from tasks.publish_pipeline import publish_report, runs_of
 from tasks.report import (
@@ -42,7 +42,7 @@ from tasks.stages import Stopwatch
 def pipeline(
     fleet: FleetFile,
     store: StoreUrl,
-    preset: PresetName = "balanced",
+    preset: PresetName = "fleet",
     limit: Limit = None,
     batch: BatchSize = 0,
     cluster: Cluster = ClusterSettings(),  # noqa: B008  (frozen)
@@ -58,8 +58,8 @@ def pipeline(
     part of a stage did. With no patience, as on schedule, the devices are not waited for, and where nothing is new the
     run ends at once, with no result.
     """
-    devices = read_fleet(fleet)
-    news = EVERYTHING if patience else look_for_news(devices, store, preset)
+    devices, named = read_fleet(fleet), preset_of(fleet, preset)
+    news = EVERYTHING if patience else look_for_news(devices, store, named)
     if not news:
         return ended(None, NOTHING_NEW)
     watch = Stopwatch()
@@ -75,23 +75,23 @@ def pipeline(
     reports, runs = value_of(ingested, ()), value_of(delivered, ())
     if patience or value_of(encoded, 0):
         with watch.stage("compare"):  # while the devices train
-            compared = compare_frames(devices, store, preset, report, return_state=True)
+            compared = compare_frames(devices, store, named, report, return_state=True)
     if patience:
         with watch.stage("train"):
             outcomes = wait_for_devices(runs, start_seconds=6 * patience, total_seconds=60 * patience)
             hear_devices(devices, store)
     stages = {"ingest": ingested, "encode": encoded, "deliver": delivered, "compare": compared}
     result = PipelineReport(
-        preset=preset,
-        encoding_id=encoding_of(preset),
+        preset=named,
+        encoding_id=encoding_of(named),
         stages=tuple(watch.stages),
         ingested=tuple(reports),
         encoded=value_of(encoded, 0),
         runs=tuple(runs),
-        store=summarize_store(store, preset),
+        store=summarize_store(store, named),
         comparison=value_of(compared, None),
         devices=read_device_results(outcomes or ()),
-        failures=gather_failures({name: failure_of(state) for name, state in stages.items()}, outcomes, store, preset),
+        failures=gather_failures({name: failure_of(state) for name, state in stages.items()}, outcomes, store, named),
     )
     publish_report(result, runs_of(stages), report)
     result.raise_for_failures()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rinr.boxes import Box
+from rinr.captured_file import captured_member
 from rinr.codec.clip import ClipPlace
 from rinr.codec.encoded import EncodedImage
 from rinr.codec.frame import EncodedFrame
@@ -24,8 +25,10 @@ from rinr.inspection import brief
 from rinr.metrics import frame_psnr
 from rinr.networks.families import family_named
 from rinr.networks.payload import Member, write_networks
+from rinr.networks.settings import MAX_QUALITY, CodecSettings
 from rinr.outcome import Outcome, check_searchable, reach
-from rinr.presets import Preset, Settings, encoding_id
+from rinr.policy import cheapest
+from rinr.presets import Preset, Settings, codec_preset, encoding_id
 from rinr.version import CODEC_VERSION
 from rinr.weights import NO_SHARED, Shared, frame_weights
 
@@ -71,6 +74,8 @@ def encode(
     if outcome is not None and outcome.asks:
         check_searchable(preset)
         return _encode_by_outcome(frames, preset, outcome, device, progress)
+    if preset.policy is not None:
+        return _encode_by_policy(frames, preset, device, progress)
     networks = [preset.background] * len(frames)
     networks += [
         settings
@@ -124,6 +129,22 @@ def _encode_by_outcome(
     return images
 
 
+def _encode_by_policy(
+    frames: Sequence[Frame], preset: Preset, device: str, progress: Progress | None
+) -> list[EncodedImage]:
+    """One frame after another, each by the family that takes the fewest bytes."""
+    images = []
+    for index, frame in enumerate(frames):
+        started, trial = time.perf_counter(), _Trials(frame, device)
+        itself = captured_member(frame)
+        image = cheapest(preset, trial, trial.on(itself) if itself else None)
+        seconds = time.perf_counter() - started
+        images.append(replace(image, encoding_id=encoding_id(preset), fit_seconds=seconds))
+        if progress:
+            progress(index + 1, len(frames))
+    return images
+
+
 class _Trials:
     """One frame encoded with one preset after another; those that differ in their objects alone share a background."""
 
@@ -136,6 +157,12 @@ class _Trials:
         if settings not in self.backgrounds:
             self.backgrounds[settings] = fit_backgrounds([self.frame], preset, self.device)
         (image,) = encode_on([self.frame], self.backgrounds[settings], preset, device=self.device, started=started)
+        return image
+
+    def on(self, background: Member) -> EncodedImage:
+        """The frame as a background that is fitted already, without objects of their own."""
+        preset = codec_preset(CodecSettings(background.family.name, MAX_QUALITY))
+        (image,) = encode_on([self.frame], [background], preset, device=self.device, started=time.perf_counter())
         return image
 
 
@@ -194,7 +221,7 @@ def encode_on(
                 encoding_id=encoding_id(preset),
                 frame=result,
                 source_size=frame.source_size,
-                family=preset.background.family,
+                family=_families(preset, objects[index]),
                 preset=preset.name,
                 picked=_picked(backgrounds[index], objects[index]),
                 stopped="preset",
@@ -205,6 +232,11 @@ def encode_on(
             )
         )
     return images
+
+
+def _families(preset: Preset, objects: Sequence[Member | None]) -> str:
+    named = [preset.background.family, *(member.family.name for member in objects if member)]
+    return "+".join(dict.fromkeys(named))
 
 
 def _picked(background: Member | None, objects: Sequence[Member | None]) -> str:

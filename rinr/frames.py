@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +104,7 @@ class Frame:
         source_size: ``(width, height)`` of the upright captured picture, in pixels.
         notes: what was done to boxes, in words.
         captured_at: from EXIF, where it says so.
+        file: the captured file, where it has the working frame's size and lies upright.
     """
 
     image_id: str
@@ -113,6 +114,7 @@ class Frame:
     source_size: tuple[int, int]
     notes: tuple[str, ...] = ()
     captured_at: datetime | None = None
+    file: bytes | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -180,15 +182,17 @@ def working_frame(jpeg: bytes, labels: ImageLabels | None = None) -> Frame:
         ImageError: see :func:`open_jpeg`.
     """
     photo = open_jpeg(jpeg)
+    size = working_size(*photo.size)
     boxes, notes = fit_annotations(labels, JpegFacts(photo.size, photo.orientation, photo.captured_at))
     return Frame(
         image_id=image_id(jpeg),
         labels_id=labels_id(labels.boxes if labels else ()),
-        pixels=resize(photo.pixels, working_size(*photo.size)),
+        pixels=resize(photo.pixels, size),
         boxes=boxes,
         source_size=photo.size,
         notes=notes,
         captured_at=photo.captured_at,
+        file=jpeg if photo.size == size and photo.orientation == 1 else None,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from rinr.codec.encoded import EncodedImage
 from rinr.networks.settings import CosineSettings
-from rinr.presets import PRESETS, ObjectClass, Preset
+from rinr.presets import CHEAPEST_GRAMMAR, PRESETS, ObjectClass, Preset
 
 FINEST, COARSEST = 16, 192
 """Step codes that are tried: steps of 2 to 4,096 255ths of full scale."""
@@ -77,6 +77,8 @@ def check_searchable(preset: Preset) -> None:
     Raises:
         ValueError: the message names presets that can be asked by outcome.
     """
+    if preset.policy is not None:
+        raise ValueError(f"preset {preset.name!r} is asked for dB by its name alone: {CHEAPEST_GRAMMAR}")
     if not _searchable(preset):
         able = ", ".join(p.name for p in PRESETS if _searchable(p))
         raise ValueError(
@@ -266,7 +268,7 @@ def _coarsest(excess: Callable[[int], float], start: int, slope: float, close: f
 
 def _searchable(preset: Preset) -> bool:
     settings = (preset.background, *(c.network for c in preset.objects))
-    return all(isinstance(each, CosineSettings) for each in settings)
+    return preset.policy is None and all(isinstance(each, CosineSettings) for each in settings)
 
 
 def _step_codes(preset: Preset) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from rinr.networks.settings import (
     CosineSettings,
     CosineTimeSettings,
     NervSettings,
+    PolicySettings,
     Schedule,
     SirenSettings,
 )
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rinr.outcome import Outcome
 
 Settings = SirenSettings | CosineSettings | CodecSettings
+
+MAX_DB = 100
+"""More is never asked for: what two equal pictures count as."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Preset:
         objects: by rising area; the last one has none. Empty: boxes have no networks of their own.
         pasted: whether object networks fit pixels that replace the background; otherwise residuals.
         clip: how frames that resemble each other are encoded together; ``None``: every frame stands alone.
+        policy: which families are tried beside these networks, image by image; ``None``: none.
 
     Raises:
         ValueError: the scale of a ``cosine`` background is not 1: such networks count their own region's pixels.
@@ -57,6 +62,7 @@ class Preset:
     objects: tuple[ObjectClass, ...]
     pasted: bool = False
     clip: ClipSettings | None = None
+    policy: PolicySettings | None = None
 
     def __post_init__(self) -> None:
         if self.background_scale != 1 and isinstance(self.background, CosineSettings):
@@ -222,10 +228,13 @@ CLIP = replace(
 # Where every byte counts.
 SMALL = _cosine("small", 640, 52, _MANY, _SOME)
 
+# The quality of `balanced`, or what its name asks for, by networks or by a codec, whatever takes the fewest bytes.
+CHEAPEST = replace(BALANCED, name="cheapest", policy=PolicySettings())
+
 # Near the paper's 34.6 / 35.7 dB. Smaller tiles, less overlap and six sweeps save 12 % over those of coarse presets.
 FINE = _cosine("fine", 36, 20, (16, 20, 32), _SOME, sweeps=6, overlap=0.06, waves=32)
 
-PRESETS = (BALANCED, CLIP, INSTANT, SMALL, FINE, SIREN_PRESET, FAST, PAPER, PAPER_CLIP)
+PRESETS = (BALANCED, CLIP, CHEAPEST, INSTANT, SMALL, FINE, SIREN_PRESET, FAST, PAPER, PAPER_CLIP)
 
 
 _CODEC, _NUMBER = "(jpeg|webp|avif)", "([0-9]{1,3})"
@@ -235,10 +244,16 @@ CODEC_GRAMMAR = (
     "whole frame at quality 10, webp:10/4 at a quarter of its sides, webp:10/4+80 with the boxes' crops at quality 80 "
     "pasted over it"
 )
+_DECIBELS = r"(\d{1,3}(?:\.\d{1,2})?)"
+_CHEAPEST = re.compile(rf"{CHEAPEST.name}:{_DECIBELS}/{_DECIBELS}")
+CHEAPEST_GRAMMAR = (
+    f"{CHEAPEST.name}:OBJECT/BACKGROUND with the dB that each image should have inside and outside its boxes, such as "
+    f"{CHEAPEST.name}:33/26"
+)
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of this name, or the one that a codec's name spells out (:data:`CODEC_GRAMMAR`).
+    """The preset of this name, or the one that it spells out (:data:`CODEC_GRAMMAR`, :data:`CHEAPEST_GRAMMAR`).
 
     Raises:
         ValueError: there is none; the message lists those there are.
@@ -248,7 +263,10 @@ def find_preset(name: str) -> Preset:
             return preset
     if parts := _CODEC_PRESET.fullmatch(name):
         return _codec_preset(name, *parts.groups())
-    raise ValueError(f"no preset is named {name!r}; there are {', '.join(p.name for p in PRESETS)}, or {CODEC_GRAMMAR}")
+    if asked := _CHEAPEST.fullmatch(name):
+        return _cheapest_preset(name, *map(float, asked.groups()))
+    named = ", ".join(p.name for p in PRESETS)
+    raise ValueError(f"no preset is named {name!r}; there are {named}, {CHEAPEST_GRAMMAR}, or {CODEC_GRAMMAR}")
 
 
 def codec_preset(background: CodecSettings, crops: CodecSettings | None = None) -> Preset:
@@ -280,6 +298,12 @@ def _codec_preset(
     return codec_preset(background, crops)
 
 
+def _cheapest_preset(name: str, object_db: float, background_db: float) -> Preset:
+    if not (0 < object_db <= MAX_DB and 0 < background_db <= MAX_DB):
+        raise ValueError(f"preset {name!r}: dB are more than 0 and at most {MAX_DB}; it is {CHEAPEST_GRAMMAR}")
+    return replace(CHEAPEST, name=name, policy=PolicySettings(object_db, background_db))
+
+
 def _codec_name(settings: CodecSettings) -> str:
     return f"{settings.family}:{settings.quality}" + (f"/{settings.scale}" if settings.scale > 1 else "")
 
@@ -288,7 +312,8 @@ def encoding_id(preset: Preset, outcome: "Outcome | None" = None) -> str:
     """Names an encoding: 16 hexadecimal digits of the SHA-256 of codec version, every setting and what was asked."""
     asked = [asdict(outcome)] if outcome is not None and outcome.asks else []
     given = asdict(preset)
-    if preset.clip is None:
-        del given["clip"]  # encodings of frames alone keep the ids that they had before there were clips
+    for later in ("clip", "policy"):  # encodings without these keep the ids that they had before there were any
+        if given[later] is None:
+            del given[later]
     settings = json.dumps([CODEC_VERSION, given, *asked], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(settings.encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from rinr.folders import LABELS_FILE
+from rinr.presets import find_preset
 from storage.credentials import Reference, reference_of
 from storage.places.device_paths import path_fault
 from storage.shards.faults import KeyringError
@@ -169,6 +170,14 @@ def _checked_trainer(value: str) -> str:
     return value
 
 
+def _checked_preset(value: str) -> str:
+    try:
+        find_preset(value)
+    except ValueError:
+        raise _wrong(EXPECTED_OF_FOG["preset",]) from None
+    return value
+
+
 def _checked_key(value: str) -> str:
     from storage.shards.signing import PublicKey  # needs a package that a fleet without keys can do without
 
@@ -258,10 +267,12 @@ class Fog(_Table):
     Attributes:
         keyring: local folder of the keyring with which it signs (:mod:`storage.shards.keyring`).
         signing_key: where the private key that signs stands instead, as PEM; the keyring's active one without it.
+        preset: how images are encoded, as :func:`rinr.presets.find_preset` takes it; an image codec's name, too.
     """
 
     keyring: LocalFolder = "keys"  # no model has a field `keys`: dict() takes whatever has one for a mapping
     signing_key: Annotated[Reference, BeforeValidator(_as_reference)] | None = None
+    preset: Annotated[Line, AfterValidator(_checked_preset)] = "balanced"
 
 
 class Device(_Table):
@@ -380,6 +391,7 @@ EXPECTED: dict[tuple[str, ...], str] = {
 EXPECTED_OF_FOG: dict[tuple[str, ...], str] = {
     ("keyring",): "text: a local folder",
     ("signing_key",): '{ env = "NAME" } or { block = "name" }',
+    ("preset",): "text: the name of a preset, such as balanced, cheapest:33/26 or webp:10/4+80",
 }
 """Likewise of the fog node's fields."""
 

@@ -22,6 +22,15 @@ def read_fleet(path: str) -> Fleet:
     return fleet
 
 
+def preset_of(path: str, preset: str) -> str:
+    """The preset itself, or for ``fleet`` the one that the fleet file names.
+
+    Raises:
+        FleetError: the file cannot be read, or a field of it is wrong.
+    """
+    return load_fleet(path).fog.preset if preset == "fleet" else preset
+
+
 def secrets(reference: Reference) -> str:
     """The secret of a reference: from the environment, or from a Prefect Secret block.
 

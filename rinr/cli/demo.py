@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -193,9 +193,7 @@ def _state_to_go_on_from(settings: Settings, folder: Path) -> State:
 
 
 def _check_preset(name: str) -> None:
-    from flows.parameters import PresetChoice
-
-    choices = get_args(PresetChoice)
+    choices = [preset.name for preset in PRESETS]
     if name not in choices:
         raise ValueError(f"no preset {name!r}; there are: {', '.join(choices)}")
 

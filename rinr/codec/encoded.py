@@ -15,7 +15,7 @@ class EncodedImage:
         encoding_id: hash of codec version and settings.
         frame: all that travels.
         source_size: ``(width, height)`` of the upright captured picture, in pixels.
-        family: the network family of the background and objects.
+        family: the network family of the background and the objects; of both, ``cosine+webp``, where they differ.
         preset: the preset's name.
         picked: the networks that were picked, for people: ``cosine step 480 tile 80; objects cosine step 30 tile 16``.
         stopped: why the search for them ended: ``preset`` where there was none, or what was asked and came of it. An

@@ -168,3 +168,22 @@ class ClipSettings:
     most_gap: float = 2.0
     least_likeness: float = 0.5
     allowance: float = 1.0
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """Per image the family that meets a quality at the fewest bytes: what is asked, and what is tried for it.
+
+    Attributes:
+        object_db: PSNR over the union of the boxes, in dB, at least; ``None``: what the preset's networks have.
+        background_db: PSNR outside the boxes, likewise. Both are given, or neither.
+        codecs: image codecs that are tried beside the preset's networks, for the frame and for crops of its boxes.
+        scales: by which the sides of a codec's frame are divided.
+        crop_scales: by which the sides of a codec's crops are divided.
+    """
+
+    object_db: float | None = None
+    background_db: float | None = None
+    codecs: tuple[str, ...] = ("webp", "avif", "jpeg")
+    scales: tuple[int, ...] = (4, 3, 6, 8, 2, 1)
+    crop_scales: tuple[int, ...] = (1, 2)

@@ -22,13 +22,13 @@ def test_every_field_of_the_form_explains_itself(deployment: Deployment) -> None
 
 def test_the_presets_to_choose_from_are_those_there_are() -> None:
     choices = pipeline.parameters.properties["preset"]["enum"]
-    assert sorted(choices) == sorted(preset.name for preset in PRESETS)
+    assert sorted(choices) == sorted(["fleet", *(preset.name for preset in PRESETS)])
 
 
 def test_defaults_are_within_their_own_bounds() -> None:
     values = pipeline.validate_parameters(dict(PLACES))
     assert {name: values[name] for name in ("preset", "batch", "cluster", "report")} == {
-        "preset": "balanced", "batch": 0, "cluster": ClusterSettings(), "report": "",
+        "preset": "fleet", "batch": 0, "cluster": ClusterSettings(), "report": "",
     }  # fmt: skip
 
 

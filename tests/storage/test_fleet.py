@@ -135,6 +135,10 @@ x = [
         ("port = 1\n" + table(), "line 1: `port` is not known"),
         ("fog = 1\n" + table(), "line 1: fog is 1, expected one table `[fog]`"),
         ("[fog]\nkey = 1\n" + table(), "line 2: fog.key is not known, expected one of keyring, signing_key"),
+        (
+            "[fog]\npreset = 'cheapest:200/1'\n" + table(),
+            "fog.preset is 'cheapest:200/1', expected text: the name of a preset",
+        ),
         ("[fog]\nkeyring = 's3://k'\n" + table(), "line 2: fog.keyring is 's3://k', expected a local folder"),
         ("[fog]\nsigning_key = { env = 'a b' }\n" + table(), "line 2: fog.signing_key is a table of env, expected { e"),
         (table(receives="1"), "line 6: device[0].receives is 1, expected a table with `labels`, `neighbours`"),

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -6,7 +7,7 @@ from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from storage.credentials import CredentialError, Reference
-from tasks.fleet import secrets
+from tasks.fleet import preset_of, secrets
 
 
 def test_variables_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
@@ -32,3 +33,13 @@ def test_blocks_come_from_prefect(monkeypatch: pytest.MonkeyPatch):
     for name in ("empty", "table"):
         with pytest.raises(CredentialError, match=f"block '{name}' holds no text"):
             secrets(Reference("block", name))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("", "balanced"), ('[fog]\npreset = "cheapest:33/26"\n', "cheapest:33/26")]
+)
+def test_the_preset_of_the_fleet_is_meant_where_a_run_names_none(tmp_path: Path, written: str, meant: str) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text(written + '[[device]]\nname = "a"\nstorage = "s"\ninbox = "i"\nhome = "h"\n')
+    assert preset_of(str(file), "fleet") == meant
+    assert preset_of("no file", "small") == "small"

@@ -45,7 +45,7 @@ class Quality:
 
 def quality(images: Sequence[EncodedImage]) -> Quality:
     """Of encoded frames, as measured when they were encoded."""
-    return Quality(_mean([i.background_db for i in images]), _mean([i.object_db for i in images]))
+    return Quality(mean_of([i.background_db for i in images]), mean_of([i.object_db for i in images]))
 
 
 def cheapest(
@@ -120,6 +120,7 @@ def _candidates(
                     yield size + more, pair, Quality(found.background_db, object_db)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """Of those that are known; ``None`` where none is."""
     known = [value for value in values if value is not None]
     return mean(known) if known else None

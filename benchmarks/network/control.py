@@ -30,6 +30,10 @@ _MOST_TRIED, _ENOUGH_FOUND = 40, 4  # on all frames
 Say = Callable[[str], None]
 
 
+MeasuredQuality = Callable[[Preset, Sequence[Frame]], "Quality"]
+"""Gives the quality of frames encoded with a preset."""
+
+
 @dataclass(frozen=True)
 class Quality:
     """Mean PSNR over frames, in dB; ``None`` where no frame has such pixels."""
@@ -54,7 +58,7 @@ def cheapest(
     most_bytes: float,
     fits: Fits,
     say: Say,
-    measured: Callable[[Preset, Sequence[Frame]], Quality] | None = None,
+    measured: MeasuredQuality | None = None,
 ) -> Preset | None:
     """The control of fewest bytes that is no worse than asked over all frames; ``None`` where no candidate is.
 
@@ -90,7 +94,7 @@ def _candidates(
     few: Sequence[Frame],
     most_bytes: float,
     fits: Fits,
-    of: Callable[[Preset, Sequence[Frame]], Quality],
+    of: MeasuredQuality,
     say: Say,
 ) -> Iterator[tuple[float, Preset, Quality]]:
     """Candidates with their mean bytes a frame and their quality on a few frames."""

@@ -27,7 +27,7 @@ def figures(values: Values, devices: int) -> dict[str, Value]:
         "relative_size": _relative_size(values),
         "frame_bytes": _frame_bytes(values),
         "quality": _quality(values),
-        **{f"devices_{count}": _of_devices(values, count) for count in range(2, 11)},
+        **{f"devices_{count}": _of_devices(values, count, devices) for count in range(2, 11)},
         **{f"class_{number}": _of_class(values, number) for number in range(1, 5)},
     }
     return {
@@ -129,7 +129,7 @@ def _fine_is_good(values: Values, less: float = 0.0) -> bool:
     return all(one is not None and one >= wanted - less for one, wanted in zip(found, asked, strict=True))
 
 
-def _of_devices(values: Values, count: int) -> _Row:
+def _of_devices(values: Values, count: int, devices: int) -> _Row:
     figure = f"ratio over {count} devices, by the equation n / (1 + n a)"
     said = paper.ratio(count - 1, paper.RELATIVE_SIZE)
     raw, best = values.get("paper.raw_relative_size"), values.get("balanced.relative_size")
@@ -140,9 +140,15 @@ def _of_devices(values: Values, count: int) -> _Row:
     return (
         figure,
         f"{said:.2f}",
-        f"{ours[0]:.2f} with its shapes, {ours[1]:.2f} with `balanced`",
+        f"{ours[0]:.2f} with its shapes, {ours[1]:.2f} with `balanced`{_counted(values) if count == devices else ''}",
         reached + ("; passed" if ours[1] > said else ""),
     )
+
+
+def _counted(values: Values) -> str:
+    """What the sockets' counts say where the equation has no labels, acknowledgements and protocols."""
+    found = values.get("paper.raw_ratio"), values.get("balanced.ratio")
+    return f"; {found[0]:.2f} and {found[1]:.2f} as counted" if found[0] and found[1] else ""
 
 
 def _of_class(values: Values, number: int) -> _Row:

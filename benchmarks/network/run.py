@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.network import paper, report
-from benchmarks.network.control import Say, cheapest, quality
+from benchmarks.network.control import MeasuredQuality, Quality, Say, cheapest, quality
 from benchmarks.network.fits import Fits
 from benchmarks.network.measured import Measured
 from benchmarks.network.pictures import Captures
@@ -88,31 +88,28 @@ class Run:
                 return
         if name == "cheapest":
             self.values["cheapest.mixture"] = mixture(images)
-        self._measure_control(name, captures, frames, images, part)
+        self._measure_control(name, captures, frames, quality(images), part)
 
     def _measure_control(
         self,
         name: str,
         captures: Sequence[Captures],
         frames: Sequence[Frame],
-        ours: Sequence[EncodedImage],
-        part: float,
-    ) -> None:
-        """The control that is as good as ours, by the same way."""
-        most = 2 * sum(image.frame.bytes_total for image in ours) / len(ours)
-        preset = cheapest(frames, quality(ours), most, self.fits, self.say)
+        asked: Quality,
+        part: float = 1.0,
+        measured: MeasuredQuality | None = None,
+    ) -> Preset | None:
+        """The control that is as good as ours, by the same way; ``None`` where none is."""
+        preset = cheapest(frames, asked, 2 * self._value(name, "frame_bytes"), self.fits, self.say, measured)
         control = report.CONTROLS[name]
         if preset is None:
             self.say(f"no control is as good as {name}")
-            return
+            return None
         self._keep(control, self._encoded(control, captures, preset), part)
         self.values[f"{control}.preset"] = preset.name
-        self.values[f"{name}.over_best_control"] = _number(self.values[f"{control}.bytes"]) / _number(
-            self.values[f"{name}.bytes"]
-        )
-        self.values[f"{name}.down_over_best_control"] = _number(self.values[f"{control}.files_down"]) / _number(
-            self.values[f"{name}.files_down"]
-        )
+        for key, of in (("over_best_control", "bytes"), ("down_over_best_control", "files_down")):
+            self.values[f"{name}.{key}"] = self._value(control, of) / self._value(name, of)
+        return preset
 
     def _encoded(self, name: str, captures: Sequence[Captures], preset: Preset) -> Measured:
         def told(done: int, total: int) -> None:
@@ -125,6 +122,11 @@ class Run:
         way = "-".join(filter(None, (self.name, name.replace("_", "-"))))
         with site(way, self.network, captures, self.folder / way) as here:
             return send(here)
+
+    def _value(self, name: str, key: str) -> float:
+        value = self.values[f"{name}.{key}"]
+        assert isinstance(value, int | float)
+        return value
 
     def _keep(self, name: str, measured: Measured, part: float = 1.0) -> None:
         found = report.of_way(measured, self.direct, part=part)
@@ -156,8 +158,3 @@ def frames_of(captures: Sequence[Captures]) -> list[Frame]:
 
 def _bytes(captures: Sequence[Captures]) -> int:
     return sum(len(data) for one in captures for data in one.pictures.values())
-
-
-def _number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value

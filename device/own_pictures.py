@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from device.holding_out import held_out
 from rinr.folders import spread
-from rinr.frames import Frame, ImageError, check_jpeg, working_frame
+from rinr.frames import Frame, ImageError, check_picture, working_frame
 from rinr.training.jpegs import JpegDataset
 from storage.credentials import Secrets
 from storage.devices import DeviceError, DeviceFile, DeviceStorage
@@ -75,6 +75,8 @@ def own_pictures(
         size: ``(width, height)`` of the canvas, in pixels.
         torch_device: of the datasets' batches.
     """
+    if device.captures is not None:  # what was captured, not what was made of it to be uploaded
+        device = device.model_copy(update={"storage": device.captures, "storage_options": {}})
     reader = _Reader(device, secrets, set(received))
     for_training, for_test = reader.split(share.held_out)
     if len(for_test) > share.tested:
@@ -113,13 +115,13 @@ class _Reader:
         try:
             listing = self._storage.list()
             labels = labels_of(self._storage, listing)
-            labels.prepare([file.path for file in listing.jpegs])
+            labels.prepare([file.path for file in listing.pictures])
         except _UNUSABLE as error:
             self.notes.append(f"The device's own pictures cannot be used: {error}.")
             return [], []
         self._labels = labels
         kinds: tuple[list[DeviceFile], list[DeviceFile]] = ([], [])
-        for file, is_held_out in zip(listing.jpegs, held_out(len(listing.jpegs), share), strict=True):
+        for file, is_held_out in zip(listing.pictures, held_out(len(listing.pictures), share), strict=True):
             if labels.has(file.path):
                 kinds[is_held_out].append(file)
         return kinds
@@ -141,5 +143,5 @@ class _Reader:
     def _frame(self, file: DeviceFile) -> Frame:
         assert self._labels is not None  # files come from `split` alone
         jpeg = self._storage.read(file.path)
-        upright = check_jpeg(jpeg).size if self._labels.needs_size else None
+        upright = check_picture(jpeg).size if self._labels.needs_size else None
         return working_frame(jpeg, self._labels.read(file.path, upright))

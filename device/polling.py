@@ -14,6 +14,7 @@ from device.home import HomeError, Progress
 from device.job import DeviceJob, contact, train_on_received
 from device.receiving import ContactError, ReceiveReport
 from device.report import DeviceReport
+from device.shrinking import ShrinkError, ShrinkReport, shrink_captures
 from rinr.training.train import TrainingError
 from storage.inbox import Inbox, InboxError
 from storage.outbox import OutboxError
@@ -36,8 +37,8 @@ class Trouble:
     what: str
 
 
-Event = ReceiveReport | DeviceReport | Trouble
-"""What a look brought: shards, a training, or trouble."""
+Event = ShrinkReport | ReceiveReport | DeviceReport | Trouble
+"""What a look brought: captures that were shrunk, shards, a training, or trouble."""
 
 
 def poll(
@@ -58,7 +59,17 @@ def poll(
     last: ReceiveReport | None = None
     told, pause = 0.0, every
     due = True
+    complaint = ""
     while True:
+        try:
+            shrunk = shrink_captures(job.device, progress)
+            complaint = ""
+            if shrunk and (shrunk.shrunk or shrunk.as_captured or shrunk.labels):
+                yield shrunk
+        except ShrinkError as error:  # what is broken there keeps nothing that others have sent, and is said once
+            if str(error) != complaint:
+                complaint = str(error)
+                yield Trouble(complaint)
         try:
             names = Inbox(job.device.inbox, job.device.inbox_options, job.secrets).names()
             if names != settled or time.monotonic() - told >= REMINDER.total_seconds():

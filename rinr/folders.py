@@ -1,4 +1,4 @@
-"""Local folders of labelled JPEGs, for the command line and the benchmarks: a set of frames without any storage."""
+"""Local folders of labelled pictures, for the command line and the benchmarks: a set of frames without any storage."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,9 @@ from typing import TypeVar
 
 from rinr.frames import Frame, ImageError, capture_time, working_frame
 from rinr.labels import ImageLabels, LabelError, image_id, labels_id, parse_coco
+from rinr.picture_files import PICTURE_SUFFIXES
 
 LABELS_FILE = "annotations.json"
-JPEG_SUFFIXES = (".jpg", ".jpeg")
-"""In lower case; files are taken whatever the case of theirs."""
 
 _DIGITS = re.compile("([0-9]+)")
 
@@ -24,7 +23,7 @@ class FolderError(ValueError):
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """One device's frames: JPEGs and, where there is an ``annotations.json``, their labels."""
+    """One device's frames: pictures and, where there is an ``annotations.json``, their labels."""
 
     path: Path
     files: tuple[Path, ...]
@@ -75,17 +74,17 @@ def counting(name: str) -> list[tuple[int, str]]:
 
 
 def labelled_folders(path: Path) -> list[LabelledFolder]:
-    """The folder itself where JPEGs lie in it, otherwise its sub-folders in which JPEGs lie, sorted by name.
+    """The folder itself where pictures lie in it, otherwise its sub-folders in which pictures lie, sorted by name.
 
     Raises:
-        FolderError: it does not exist, holds no JPEG at all, or its labels cannot be read.
+        FolderError: it does not exist, holds no picture at all, or its labels cannot be read.
     """
     if not path.is_dir():
-        raise FolderError(f"{path} is not a folder; give a folder of JPEGs, or of sub-folders of JPEGs")
-    candidates = [path] if _jpegs(path) else sorted(p for p in path.iterdir() if p.is_dir() and _jpegs(p))
+        raise FolderError(f"{path} is not a folder; give a folder of pictures, or of sub-folders of pictures")
+    candidates = [path] if _pictures(path) else sorted(p for p in path.iterdir() if p.is_dir() and _pictures(p))
     if not candidates:
-        raise FolderError(f"{path} holds no .jpg or .jpeg file, nor does any folder directly in it")
-    return [LabelledFolder(p, _jpegs(p), _labels(p / LABELS_FILE)) for p in candidates]
+        raise FolderError(f"{path} holds no .jpg, .webp or .avif file, nor does any folder directly in it")
+    return [LabelledFolder(p, _pictures(p), _labels(p / LABELS_FILE)) for p in candidates]
 
 
 def spread(items: Sequence[_Item], count: int | None) -> list[_Item]:
@@ -104,8 +103,8 @@ def frames_of(folder: LabelledFolder, count: int | None = None) -> Iterator[tupl
             yield file, error
 
 
-def _jpegs(path: Path) -> tuple[Path, ...]:
-    return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in JPEG_SUFFIXES and f.is_file()))
+def _pictures(path: Path) -> tuple[Path, ...]:
+    return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()))
 
 
 def _labels(file: Path) -> dict[str, ImageLabels]:

@@ -1,11 +1,10 @@
-"""Frames: from a captured JPEG, which is not trusted, to the working frame that is encoded.
+"""Frames: from an uploaded picture (JPEG, WebP or AVIF), which is not trusted, to the working frame that is encoded.
 
 The working frame is RGB, its longest side at most 640 pixels, never upscaled, each side ``round()``ed, resized with
 Pillow's LANCZOS filter; boxes follow it.
 """
 
 import io
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +19,11 @@ from PIL import Image, UnidentifiedImageError
 from rinr.boxes import Annotation, Box, fit_box
 from rinr.colour import to_srgb
 from rinr.labels import ImageLabels, image_id, labels_id, parse_date
+from rinr.picture_files import ImageError, IncompletePicture, check_written, picture_file
 
 WORKING_SIDE = 640
 MAX_PIXELS = 50_000_000
-MAX_JPEG_BYTES = 64 * 1024 * 1024
+MAX_PICTURE_BYTES = 64 * 1024 * 1024
 
 Pixels = npt.NDArray[np.uint8]
 """A picture: ``[height, width, 3]``, RGB, 0 to 255."""
@@ -43,26 +43,13 @@ _UPRIGHT = {
 }
 """What sets a stored raster upright, by its EXIF orientation."""
 
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers that no length follows
-# Within a scan, ff 00 is a byte of data, ff d0 to ff d7 are restarts, and ff may be repeated before a marker.
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_FILL = re.compile(rb"\xff+")
-_MAX_SEGMENTS = 100_000
+_SPOKEN = {"JPEG": "JPEG", "WEBP": "WebP", "AVIF": "AVIF"}
 _MAX_SPOKEN = 200
 
 
-class ImageError(ValueError):
-    """Bytes that are not a picture this project takes; the message says what is wrong with them."""
-
-
-class IncompleteJpeg(ImageError):  # noqa: N818 - it may be no error: the file may still be growing
-    """A JPEG whose end is not there: cut off, or still being written."""
-
-
 @dataclass(frozen=True)
-class JpegFacts:
-    """What a checked JPEG is.
+class PictureFacts:
+    """What a checked picture is.
 
     Attributes:
         size: ``(width, height)`` of the upright picture, in pixels.
@@ -77,7 +64,7 @@ class JpegFacts:
 
 @dataclass(frozen=True)
 class Photo:
-    """A captured JPEG, opened: upright, RGB.
+    """An uploaded picture, opened: upright, RGB.
 
     Attributes:
         pixels: ``[height, width, 3]``.
@@ -101,10 +88,10 @@ class Frame:
 
     Attributes:
         pixels: ``[height, width, 3]``, longest side at most 640.
-        source_size: ``(width, height)`` of the upright captured picture, in pixels.
+        source_size: ``(width, height)`` of the upright picture as it was uploaded, in pixels.
         notes: what was done to boxes, in words.
         captured_at: from EXIF, where it says so.
-        file: the captured file, where it has the working frame's size and lies upright.
+        file: the uploaded file, where it has the working frame's size and lies upright.
     """
 
     image_id: str
@@ -122,41 +109,41 @@ class Frame:
         return self.pixels.shape[1], self.pixels.shape[0]
 
 
-def check_jpeg(data: bytes) -> JpegFacts:
-    """Whether :func:`open_jpeg` takes a JPEG, at the least cost: it is decoded fully, and no picture is made of it.
+def check_picture(data: bytes) -> PictureFacts:
+    """Whether :func:`open_picture` takes a picture, at the least cost: it is decoded fully, and nothing is made of it.
 
     Raises:
-        IncompleteJpeg: empty or cut off, as is a file that is still being written.
-        ImageError: not a JPEG, damaged, or over the limits of bytes and pixels.
+        IncompletePicture: empty or cut off, as is a file that is still being written.
+        ImageError: none of the formats, damaged, moving, transparent, or over the limits of bytes and pixels.
     """
-    with _jpeg(data) as (image, exif):
-        # The whole stream is decoded for a grey picture as well; colours add nothing that could fail.
+    with _picture(data) as (image, exif):
+        # The whole stream of a JPEG is decoded for a grey picture as well; colours add nothing that could fail.
         image.draft("L", None)
         image.load()
         size = image.size
-    return JpegFacts(_upright_size(size, exif.orientation), exif.orientation, exif.captured_at)
+    return PictureFacts(_upright_size(size, exif.orientation), exif.orientation, exif.captured_at)
 
 
 def capture_time(data: bytes) -> datetime | None:
-    """When a JPEG says that it was taken; nothing of it is decoded.
+    """When a picture says that it was taken; nothing of it is decoded.
 
     Raises:
-        ImageError: it is no JPEG, cut off, or over the limits.
+        ImageError: it is no picture, cut off, or over the limits.
     """
-    with _jpeg(data) as (_, exif):
+    with _picture(data) as (_, exif):
         return exif.captured_at
 
 
-def open_jpeg(data: bytes) -> Photo:
-    """Decode a JPEG fully and set it upright, in RGB.
+def open_picture(data: bytes) -> Photo:
+    """Decode a picture fully and set it upright, in RGB.
 
     Grey and CMYK pictures, embedded colour profiles and Adobe RGB that EXIF declares are converted to sRGB.
 
     Raises:
-        IncompleteJpeg: empty or cut off.
-        ImageError: not a JPEG, damaged, or over the limits of bytes and pixels.
+        IncompletePicture: empty or cut off.
+        ImageError: none of the formats, damaged, moving, transparent, or over the limits of bytes and pixels.
     """
-    with _jpeg(data) as (image, exif):
+    with _picture(data) as (image, exif):
         image.load()
         upright = to_srgb(image, adobe_rgb=exif.adobe_rgb)
         if exif.orientation in _UPRIGHT:
@@ -170,49 +157,70 @@ def working_size(width: int, height: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def working_frame(jpeg: bytes, labels: ImageLabels | None = None) -> Frame:
-    """Open a captured JPEG and make its working frame.
+def working_frame(data: bytes, labels: ImageLabels | None = None) -> Frame:
+    """Open an uploaded picture and make its working frame.
 
     Args:
-        jpeg: the captured file's bytes.
-        labels: its annotations. Their boxes are taken in the upright picture's pixels, unless the annotated size
-            matches only the stored, not yet turned one: then they are turned with the picture.
+        data: the file's bytes.
+        labels: its annotations, in the upright picture's pixels where the annotated size says nothing else: see
+            :func:`fit_annotations`.
 
     Raises:
-        ImageError: see :func:`open_jpeg`.
+        ImageError: see :func:`open_picture`.
     """
-    photo = open_jpeg(jpeg)
+    photo = open_picture(data)
     size = working_size(*photo.size)
-    boxes, notes = fit_annotations(labels, JpegFacts(photo.size, photo.orientation, photo.captured_at))
+    boxes, notes = fit_annotations(labels, PictureFacts(photo.size, photo.orientation, photo.captured_at))
     return Frame(
-        image_id=image_id(jpeg),
+        image_id=image_id(data),
         labels_id=labels_id(labels.boxes if labels else ()),
         pixels=resize(photo.pixels, size),
         boxes=boxes,
         source_size=photo.size,
         notes=notes,
         captured_at=photo.captured_at,
-        file=jpeg if photo.size == size and photo.orientation == 1 else None,
+        file=data if photo.size == size and photo.orientation == 1 else None,
     )
 
 
-def fit_annotations(labels: ImageLabels | None, facts: JpegFacts) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+def fit_annotations(labels: ImageLabels | None, facts: PictureFacts) -> tuple[tuple[Box, ...], tuple[str, ...]]:
     """The boxes of a working frame, and notes of what was done to them.
 
+    Boxes are taken in the upright picture's pixels. Where the annotated size matches only the stored, not yet turned
+    picture, they are turned with it; where it is that of a larger or smaller picture of the same shape, as of one
+    that was shrunk after it had been annotated, they are scaled.
+
     Args:
-        labels: annotations of the captured picture: see :func:`working_frame`.
-        facts: of the captured picture.
+        labels: annotations of the picture.
+        facts: of the picture.
     """
     boxes: list[Box] = []
     notes: list[str] = []
     size = working_size(*facts.size)
-    for annotation in labels.boxes if labels else ():
-        box, note = fit_box(_turn(annotation, facts, labels.size if labels else None), facts.size, size)
+    for annotation in annotations_in(labels, facts):
+        box, note = fit_box(annotation, facts.size, size)
         if box:
             boxes.append(box)
         if note:
             notes.append(note)
     return tuple(sorted(boxes)), tuple(notes)
+
+
+def annotations_in(labels: ImageLabels | None, facts: PictureFacts) -> list[Annotation]:
+    """Annotations in pixels of the upright picture: see :func:`fit_annotations`."""
+    if labels is None:
+        return []
+    annotated, upright, stored = labels.size, facts.size, facts.size[::-1]
+    may_be_stored = facts.orientation in _TURNED_BY_A_QUARTER and upright != stored
+    if annotated is None or annotated == upright:
+        return list(labels.boxes)
+    if may_be_stored and annotated == stored:
+        return [_turn(one, facts) for one in labels.boxes]
+    if _same_shape(annotated, upright):
+        return [_scale(one, annotated, upright) for one in labels.boxes]
+    if may_be_stored and _same_shape(annotated, stored):
+        return [_turn(_scale(one, annotated, stored), facts) for one in labels.boxes]
+    return list(labels.boxes)
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -230,63 +238,39 @@ class _Exif:
 
 
 @contextmanager
-def _jpeg(data: bytes) -> Iterator[tuple[Image.Image, _Exif]]:
-    """A JPEG within the limits, its end there, not decoded yet; what its decoding raises is an ImageError."""
-    if not data:
-        raise IncompleteJpeg("the file is empty")
-    if len(data) > MAX_JPEG_BYTES:
-        raise ImageError(f"the file has {len(data):,} bytes; at most {MAX_JPEG_BYTES:,} are taken")
-    if not data.startswith(_START_OF_IMAGE):
-        if _START_OF_IMAGE.startswith(data.rstrip(b"\0")):
-            raise IncompleteJpeg("the file has no more than zeros or the start of a JPEG yet; copy it again")
-        raise ImageError(f"not a JPEG: it starts with {data[:4].hex(' ')}, a JPEG with ff d8 ff")
-    if not _has_end(data):
-        raise IncompleteJpeg("the JPEG cannot be decoded: its end (ff d9) is not there; it was cut off; copy it again")
+def _picture(data: bytes) -> Iterator[tuple[Image.Image, _Exif]]:
+    """A picture within the limits, its end there, not decoded yet; what its decoding raises is an ImageError."""
+    if len(data) > MAX_PICTURE_BYTES:
+        raise ImageError(f"the file has {len(data):,} bytes; at most {MAX_PICTURE_BYTES:,} are taken")
+    file = picture_file(data)
+    name = _SPOKEN[file.format]
+    if file.size:
+        _check_pixels(file.size)
+        check_written(data, file, file.size)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own pixel limit is checked below, before any decoding
-            image = Image.open(io.BytesIO(data), formats=("JPEG",))
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ImageError(f"the picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are taken")
+            image = Image.open(io.BytesIO(data[: file.end]), formats=(file.format,))
+        _check_pixels(image.size)
+        check_written(data, file, image.size)
+        if getattr(image, "n_frames", 1) != 1 and file.format != "JPEG":
+            raise ImageError(f"the {name} holds {image.n_frames:,} pictures; only single ones are taken")  # type: ignore[attr-defined]
+        if image.mode == "RGBA":
+            raise ImageError(f"the {name} is transparent in places; save it without an alpha channel")
         yield image, _read_exif(image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError("the JPEG cannot be decoded: its header is damaged") from None
+        raise ImageError(f"the {name} cannot be decoded: its header is damaged") from None
     except Exception as error:  # of whatever kind: hostile bytes lead Pillow to many
         spoken = "".join(c if c.isprintable() else "?" for c in str(error)[:_MAX_SPOKEN])
-        kind = IncompleteJpeg if "truncated" in spoken else ImageError
-        raise kind(f"the JPEG cannot be decoded: {spoken}") from None
+        kind = IncompletePicture if "truncated" in spoken.lower() else ImageError
+        raise kind(f"the {name} cannot be decoded: {spoken}") from None
 
 
-def _has_end(data: bytes) -> bool:
-    """Whether the end-of-image marker stands where the picture's segments and scans lead to it.
-
-    Bytes beyond it do not matter. Where the segments are damaged this says yes: that is the decoder's to judge.
-    """
-    at, end, segments = 2, len(data), 0
-    while at + 1 < end:
-        segments += 1
-        if segments > _MAX_SEGMENTS:
-            raise ImageError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments")
-        if data[at] != 0xFF:
-            return bool(data[at:].strip(b"\0"))  # all zeros: room that was set aside and not written yet
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at = _FILL.match(data, at).end() - 1  # type: ignore[union-attr]  # there is one
-            continue
-        if marker == _END_OF_IMAGE:
-            return True
-        at += 2
-        if marker not in _STANDALONE and marker != 0:
-            at += max(int.from_bytes(data[at : at + 2], "big"), 2)
-        if marker == _START_OF_SCAN:
-            found = _MARKER_IN_SCAN.search(data, at)
-            if not found:
-                return False
-            at = found.start()
-    return False
+def _check_pixels(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ImageError(f"the picture has {size[0]}x{size[1]} pixels; at most {MAX_PIXELS:,} are taken")
 
 
 def _read_exif(image: Image.Image) -> _Exif:
@@ -317,11 +301,27 @@ def _upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation in _TURNED_BY_A_QUARTER else size
 
 
-def _turn(annotation: Annotation, facts: JpegFacts, annotated: tuple[int, int] | None) -> Annotation:
-    """Carry a box from the stored raster to the upright picture, where the annotated size says it needs that."""
-    width, height = stored = facts.size[::-1]
-    if facts.orientation not in _TURNED_BY_A_QUARTER or annotated != stored or width == height:
-        return annotation
+def _same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two pictures differ in scale alone, sides being rounded to pixels."""
+    # A scale s fits a side within a pixel from (other - 1) / one to (other + 1) / one; both sides have to share one.
+    lowest, highest = ([(b + d) / a for a, b in zip(one, other, strict=True)] for d in (-1, 1))
+    return max(lowest) <= min(highest)
+
+
+def _scale(annotation: Annotation, annotated: tuple[int, int], size: tuple[int, int]) -> Annotation:
+    across, down = size[0] / annotated[0], size[1] / annotated[1]
+    return Annotation(
+        annotation.x * across,
+        annotation.y * down,
+        annotation.width * across,
+        annotation.height * down,
+        annotation.label,
+    )
+
+
+def _turn(annotation: Annotation, facts: PictureFacts) -> Annotation:
+    """Carry a box from the stored raster to the upright picture, which is turned by a quarter."""
+    width, height = facts.size[::-1]
     x, y, w, h = annotation.x, annotation.y, annotation.width, annotation.height
     turned = {
         5: (y, x, h, w),

@@ -126,9 +126,9 @@ def labels_id(boxes: Iterable[Annotation]) -> str:
     return hashlib.sha256(canonical_labels(boxes)).hexdigest()
 
 
-def image_id(jpeg: bytes) -> str:
-    """SHA-256 of the captured JPEG's bytes, in hexadecimal."""
-    return hashlib.sha256(jpeg).hexdigest()
+def image_id(data: bytes) -> str:
+    """SHA-256 of an uploaded picture's bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def parse_date(value: Any) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Devices' storage as the fog node sees it: JPEGs and labels that are listed and read, and never trusted.
+"""Devices' storage as the fog node sees it: pictures and labels that are listed and read, and never trusted.
 
 A path from a device is only ever used to read from that device; it never chooses a place on our side.
 """
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from rinr.folders import JPEG_SUFFIXES
-from rinr.frames import MAX_JPEG_BYTES
+from rinr.frames import MAX_PICTURE_BYTES
 from rinr.labels import MAX_FILE_BYTES
+from rinr.picture_files import PICTURE_SUFFIXES
 from storage.credentials import Secrets, environment
 from storage.fleet import Device
 from storage.folder import Folder
@@ -31,7 +31,7 @@ __all__ = [
     "safe_spelling",
 ]
 
-_LISTED = (*JPEG_SUFFIXES, ".json", ".txt", ".xml")
+_LISTED = (*PICTURE_SUFFIXES, ".json", ".txt", ".xml")
 _TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "modified", "created")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,17 +69,17 @@ class Listing:
     """What lies in a device's storage.
 
     Attributes:
-        jpegs: ``.jpg`` and ``.jpeg`` files (in any case), oldest first.
+        pictures: pictures by their suffix (``rinr.picture_files.PICTURE_SUFFIXES``), oldest first.
         others: files that may hold labels, by path: ``.json``, ``.txt`` and ``.xml``, and what ``labels`` of the device
             names.
     """
 
-    jpegs: tuple[DeviceFile, ...]
+    pictures: tuple[DeviceFile, ...]
     others: dict[str, DeviceFile]
 
 
 class DeviceStorage:
-    """The place in which one device puts its JPEGs and their labels.
+    """The place in which one device puts its pictures and their labels.
 
     Args:
         device: whose.
@@ -108,18 +108,18 @@ class DeviceStorage:
                     f"check `storage` of device {self.device.name} in the fleet file"
                 ) from error
             raise
-        jpegs = []
+        pictures = []
         others = {}
         for path, info in found.items():
             file = _device_file(path, info)
-            if path.lower().endswith(JPEG_SUFFIXES):
-                jpegs.append(file)
+            if path.lower().endswith(PICTURE_SUFFIXES):
+                pictures.append(file)
             else:
                 others[path] = file
-        return Listing(tuple(sorted(jpegs, key=lambda file: (file.modified, file.path))), others)
+        return Listing(tuple(sorted(pictures, key=lambda file: (file.modified, file.path))), others)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a picture, at most one more than ``rinr.frames.MAX_JPEG_BYTES`` (which refuses it then).
+        """The bytes of a picture, at most one more than ``rinr.frames.MAX_PICTURE_BYTES`` (which refuses it then).
 
         Args:
             path: as listed.
@@ -127,7 +127,7 @@ class DeviceStorage:
         Raises:
             DeviceError: the path is none that may be read, or the file is not there or cannot be read to its end.
         """
-        return self._read(path, MAX_JPEG_BYTES)
+        return self._read(path, MAX_PICTURE_BYTES)
 
     def read_label(self, path: str) -> bytes:
         """The bytes of a label file, at most one more than ``rinr.labels.MAX_FILE_BYTES``.

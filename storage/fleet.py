@@ -261,6 +261,18 @@ class Receives(_Table):
     budget: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
+class Uploads(_Table):
+    """How a device shrinks what it captured before it uploads it.
+
+    Attributes:
+        codec: ``webp`` or ``avif``.
+        quality: the codec's own, 1 to 100.
+    """
+
+    codec: Literal["webp", "avif"] = "webp"
+    quality: Annotated[int, Field(ge=1, le=100)] = 60
+
+
 class Fog(_Table):
     """What the fog node needs for itself.
 
@@ -296,6 +308,9 @@ class Device(_Table):
         limit: new images to take in one run at most; all without it.
         settle: seconds that a file has to be left alone before it is taken.
         silent_after: hours after which a device that has something waiting and says nothing counts as silent.
+        captures: local folder on the device with its captures, where ``storage`` is the local folder of what is
+            uploaded of them, shrunk. Only what stands in the device's own file counts.
+        uploads: how they are shrunk.
         trainer: who trains on the device, as ``module:function`` or the name of an entry point; the project's own
             without it. Only what stands in the device's own file counts.
         share_pictures: whether own pictures of the device, with detections drawn on them, are shown on the pages of the
@@ -318,6 +333,8 @@ class Device(_Table):
     limit: Annotated[int, Field(ge=1, le=2**53)] | None = None
     settle: Annotated[float, Field(ge=0, le=_MAX_SETTLE, allow_inf_nan=False)] = 10.0
     silent_after: Annotated[float, Field(gt=0, le=_MAX_SILENCE, allow_inf_nan=False)] = 24.0
+    captures: LocalFolder | None = None
+    uploads: Uploads = Uploads()
     trainer: Annotated[Line, AfterValidator(_checked_trainer)] | None = None
     share_pictures: bool = False
 
@@ -330,6 +347,15 @@ class Device(_Table):
     def has_outbox_inside(self) -> bool:
         """Whether its outbox lies in its inbox."""
         return self.outbox.rstrip("/") == _outbox_in(self.inbox)
+
+    @model_validator(mode="after")
+    def _uploads_are_local(self) -> "Device":
+        if self.captures is not None and (
+            "://" in self.storage or self.captures.rstrip("/") == self.storage.rstrip("/")
+        ):
+            expected = "a local folder for the uploads, other than `captures`; bring them elsewhere from there"
+            raise PydanticCustomError("wrong", "{expected}", {"expected": expected, "at": ("storage",)})
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -368,6 +394,10 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("public_key",): "text: the device's public key, as `rinr keys list` on the device shows it",
     ("after",): '"keep", "move" or "delete"',
     ("limit",): "a whole number, 1 or more",
+    ("captures",): "text: a local folder",
+    ("uploads",): "a table with `codec` and `quality`",
+    ("uploads", "codec"): '"webp" or "avif"',
+    ("uploads", "quality"): "a whole number, 1 to 100",
     ("settle",): f"seconds, 0 to {_MAX_SETTLE:,.0f}",
     ("trainer",): 'text: "module:function", or the name of an entry point of the group rinr.trainers',
     ("share_pictures",): "true or false",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rinr.frames import ImageError, check_jpeg
+from rinr.frames import ImageError, check_picture
 from rinr.labels import LabelError, parse_coco
 from rinr.voc import parse_voc
 from rinr.yolo import parse_classes, parse_yolo
@@ -60,7 +60,7 @@ class DeviceCheck:
 
     Attributes:
         device: its name.
-        jpegs: in its storage; ``None`` where it cannot be listed.
+        pictures: in its storage; ``None`` where it cannot be listed.
         labels: what was found of labels, in words; ``None`` where nothing could be.
         inbox: whether it can be listed and written.
         outbox: whether it can be read, and what is in it is the device's.
@@ -70,7 +70,7 @@ class DeviceCheck:
     """
 
     device: str
-    jpegs: int | None = None
+    pictures: int | None = None
     labels: str | None = None
     inbox: bool = False
     outbox: bool = False
@@ -161,7 +161,7 @@ def check_device(device: Device, secrets: Secrets = environment, *, seconds: flo
         trial.wrong("storage", f"{type(error).__name__}: {error}")
     return DeviceCheck(
         device.name,
-        trial.jpegs,
+        trial.pictures,
         trial.labels,
         trial.inbox,
         trial.outbox,
@@ -177,7 +177,7 @@ class _Trial:
 
     device: Device
     secrets: Secrets
-    jpegs: int | None = None
+    pictures: int | None = None
     labels: str | None = None
     inbox: bool = False
     outbox: bool = False
@@ -193,7 +193,7 @@ class _Trial:
             except DeviceError as error:
                 self.wrong("storage", str(error))
             else:
-                self.jpegs = len(listing.jpegs)
+                self.pictures = len(listing.pictures)
                 self._try_sample(storage, listing)
                 self._try_labels(storage, listing)
                 self._try_times(listing)
@@ -251,13 +251,13 @@ class _Trial:
 
     def _try_sample(self, storage: DeviceStorage, listing: Listing) -> None:
         settled = datetime.now(UTC) - timedelta(seconds=self.device.settle)
-        regular = [file for file in listing.jpegs if file.regular]
+        regular = [file for file in listing.pictures if file.regular]
         if not regular:
-            self.notes.append("there is no JPEG in its storage yet")
+            self.notes.append("there is no picture in its storage yet")
             return
         sample = next((file for file in reversed(regular) if file.modified <= settled), regular[0])
         try:
-            check_jpeg(storage.read(sample.path))
+            check_picture(storage.read(sample.path))
         except DeviceError as error:
             self.wrong("storage", str(error))
         except ImageError as error:
@@ -265,7 +265,7 @@ class _Trial:
 
     def _try_labels(self, storage: DeviceStorage, listing: Listing) -> None:
         place = self.device.labels
-        if not listing.jpegs:
+        if not listing.pictures:
             return
         if place.format == "coco":
             self._try_coco(storage, listing)
@@ -317,7 +317,7 @@ class _Trial:
         self.labels = f"coco: {len(labels):,} images, {boxes:,} boxes"
 
     def _try_times(self, listing: Listing) -> None:
-        newest = listing.jpegs[-1].modified if listing.jpegs else None
+        newest = listing.pictures[-1].modified if listing.pictures else None
         ahead = newest - datetime.now(UTC) if newest else timedelta()
         if ahead > SKEW:
             self.wrong(

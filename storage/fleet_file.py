@@ -22,6 +22,7 @@ from storage.fleet import (
     Fog,
     LabelsPlace,
     Receives,
+    Uploads,
 )
 from storage.places.device_paths import safe_spelling
 from storage.toml_lines import TomlLines, toml_lines
@@ -33,9 +34,9 @@ MAX_FILE_BYTES = 1024 * 1024
 _MAX_KEYS = 100  # in one device's table
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MUST_DIFFER = ("name", "storage", "inbox", "outbox", "home")
-_FOLDERS = ("storage", "inbox", "outbox", "home")
+_FOLDERS = ("storage", "inbox", "outbox", "home", "captures")
 
-_NESTED: dict[int | str, type[BaseModel]] = {"labels": LabelsPlace, "receives": Receives}
+_NESTED: dict[int | str, type[BaseModel]] = {"labels": LabelsPlace, "receives": Receives, "uploads": Uploads}
 """Tables in a device's table whose fields are told apart in messages."""
 
 _UNSHOWN = {
@@ -209,11 +210,11 @@ def _cut(value: Any) -> str:
 
 
 def _beside(device: Device, base: Path) -> Device:
-    places = {name: getattr(device, name) for name in _FOLDERS}
+    places = {name: getattr(device, name) or "" for name in _FOLDERS}
     own = {
         name: os.path.normpath(base / value)
         for name, value in places.items()
-        if "://" not in value and not os.path.isabs(value)  # noqa: PTH117
+        if value and "://" not in value and not os.path.isabs(value)  # noqa: PTH117
     }
     return device.model_copy(update=own) if own else device
 

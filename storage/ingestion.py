@@ -1,4 +1,4 @@
-"""Ingestion: a device's new JPEGs are read, checked, named by their hash and landed; the broken are refused.
+"""Ingestion: a device's new pictures are read, checked, named by their hash and landed; the broken are refused.
 
 What was seen before stands in the store alone: the newest row of ``sources`` of each path, and the quarantine.
 Whatever happens to one file, the rest goes on. A file lands before its row of ``sources`` is written, so that a kill at
@@ -33,7 +33,7 @@ class IngestReport:
 
     Attributes:
         device: its name.
-        found: JPEGs listed in its storage.
+        found: pictures listed in its storage.
         new: rows of ``sources`` written: new files, and known files whose labels changed.
         known: files of which an earlier run took or refused what they hold now.
         refused: rows of ``quarantine`` written.
@@ -126,7 +126,7 @@ def ingest(
             backlog = take_all(ready, taker, limit, tally)
     return IngestReport(
         device=device.name,
-        found=len(listing.jpegs),
+        found=len(listing.pictures),
         new=tally.new,
         known=_known(seen, relabelled) + tally.overtaken,
         refused=tally.refused,
@@ -142,7 +142,7 @@ def ingest(
 def _retire(seen: Survey, store: Store, relabelled: Relabelled, limit: int | None) -> Retired:
     """Move or delete originals that are as they were taken, less those whose labels have changed."""
     places = np.flatnonzero(seen.same & ~np.isin(seen.rows, relabelled.pending))
-    files = [seen.listing.jpegs[place] for place in places.tolist()]
+    files = [seen.listing.pictures[place] for place in places.tolist()]
     try:
         return retire(seen.storage, store, files, seen.known, seen.rows[places], limit)
     except StoreError as error:  # what cannot be read proves nothing; new files are taken all the same
@@ -158,4 +158,4 @@ def _has_refused_labels(seen: Survey, file: DeviceFile) -> bool:
 def _known(seen: Survey, relabelled: Relabelled) -> int:
     """Files that were taken or refused as they are now, less those that this run has given other labels."""
     anew = int(np.isin(seen.rows[seen.same], relabelled.written).sum())
-    return len(seen.listing.jpegs) - len(seen.fresh) - anew
+    return len(seen.listing.pictures) - len(seen.fresh) - anew

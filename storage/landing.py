@@ -1,10 +1,10 @@
-"""The landing place: uploaded JPEGs that wait to be encoded, beside the weight store."""
+"""The landing place: uploaded pictures that wait to be encoded, beside the weight store."""
 
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rinr.frames import MAX_JPEG_BYTES
+from rinr.frames import MAX_PICTURE_BYTES
 from rinr.labels import image_id as hash_of
 from storage.folder import Folder
 from storage.places.device_paths import safe_spelling
@@ -17,7 +17,7 @@ _STALE_SECONDS = 86_400.0
 
 
 class Landing:
-    """JPEGs under ``<store>/landing/``, named by their hash alone.
+    """Pictures under ``<store>/landing/``, named by their hash alone; with ``.jpg`` behind it, whatever they are.
 
     No name of a device's choosing becomes a path here. A file stands there wholly or not at all. All methods raise
     :class:`storage.store.StoreError` where the place cannot be read or written.
@@ -42,7 +42,7 @@ class Landing:
         name = _name(image_id)
         with self._errors():
             try:
-                jpeg = self._folder.read(name, MAX_JPEG_BYTES)
+                jpeg = self._folder.read(name, MAX_PICTURE_BYTES)
             except FileNotFoundError:
                 return None
         return jpeg if hash_of(jpeg) == image_id else None
@@ -78,10 +78,10 @@ class Landing:
 
 
 def sweep(store: Store, encoding_id: str) -> int:
-    """Discard the landed JPEGs whose image is encoded with its newest labels, and what killed writers left.
+    """Discard the landed pictures whose image is encoded with its newest labels, and what killed writers left.
 
-    May be run at any time, and again. A JPEG that no row of ``images`` speaks of is kept: it may have landed a moment
-    ago, its source not yet written.
+    May be run at any time, and again. A picture that no row of ``images`` speaks of is kept: it may have landed a
+    moment ago, its source not yet written.
 
     Returns:
         How many were discarded.

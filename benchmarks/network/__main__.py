@@ -25,15 +25,15 @@ from benchmarks.network.fits import Fits
 from benchmarks.network.pictures import shared_out
 from benchmarks.network.places import Network, running_network
 from benchmarks.network.radio import Shape
-from benchmarks.network.run import OURS, Run
+from benchmarks.network.run import OURS, SHRUNK, Run
 from rinr.folders import LabelledFolder, labelled_folders
 from rinr.pool import EncoderPool, cores
 
-WAYS = ("jpeg_fog", *OURS)
+WAYS = ("jpeg_fog", *OURS, SHRUNK)
 TARGET = (1280, 720)
 """Size of the captured pictures that the targets speak of, in pixels."""
 
-OTHERS_WAYS = ("jpeg_fog", "balanced")
+OTHERS_WAYS = ("jpeg_fog", "balanced", SHRUNK)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from benchmarks.network.fits import Fits
 from benchmarks.network.measured import Measured
 from benchmarks.network.pictures import Captures
 from benchmarks.network.places import Network
+from benchmarks.network.shrinking import Originals, shrunk
 from benchmarks.network.ways import Site, device_to_device, encoded, relayed, site
 from benchmarks.records import Value
 from rinr.codec.encoded import EncodedImage
@@ -21,6 +22,9 @@ from rinr.presets import Preset, find_preset
 
 OURS = ("balanced", "cheapest", "fine", "paper", "siren")
 """Our ways, by preset."""
+
+SHRUNK = "shrunk"
+"""`balanced` with uploads shrunk at the device."""
 
 SLOW = ("siren",)
 """Those that may be given fewer frames."""
@@ -65,6 +69,8 @@ class Run:
         for name in OURS:
             if name in wanted:
                 self._measure_ours(name)
+        if SHRUNK in wanted:
+            self._measure_shrunk()
 
     def _measure_ours(self, name: str) -> None:
         try:
@@ -89,6 +95,24 @@ class Run:
         if name == "cheapest":
             self.values["cheapest.mixture"] = mixture(images)
         self._measure_control(name, captures, frames, quality(images), part)
+
+    def _measure_shrunk(self) -> None:
+        """`balanced` from uploads that were shrunk at the device; its quality is against the frames as captured."""
+        uploads = [shrunk(one, self.folder / "shrinking" / one.device) for one in self.captures]
+        preset, frames = find_preset("balanced"), frames_of(uploads)
+        originals = Originals(frames_of(self.captures), frames, self.fits)
+        self._keep(SHRUNK, self._encoded(SHRUNK, uploads, preset))
+        found = originals.quality(preset, frames)
+        self._keep_quality(SHRUNK, found)
+        share = _bytes(uploads) / _bytes(self.captures)
+        self.values[f"{SHRUNK}.upload_share"] = share
+        self.values[f"{SHRUNK}.relative_size"] = self._value(SHRUNK, "relative_size") * share
+        control = self._measure_control(SHRUNK, uploads, frames, found, measured=originals.quality)
+        if control is not None:
+            self._keep_quality(report.CONTROLS[SHRUNK], originals.quality(control, frames))
+
+    def _keep_quality(self, name: str, found: Quality) -> None:
+        self.values |= {f"{name}.background_db": found.background_db, f"{name}.object_db": found.object_db}
 
     def _measure_control(
         self,

@@ -12,6 +12,7 @@ import typer
 
 from rinr.cli.console import SOME_REFUSED, changing_bar, escaped, exit_code_of, fail, note, out, stoppable
 from rinr.cli.device_fog import reset, standing
+from rinr.cli.device_shrink import shrink, told
 from rinr.cli.fleet_access import secrets_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 app.command()(reset)
 app.command()(standing)
+app.command()(shrink)
 
 DeviceName = Annotated[str, typer.Argument(metavar="NAME", help="The device, as the fleet file has it.")]
 FleetPath = Annotated[Path, typer.Option("--fleet", help="The fleet file.", envvar="RINR_FLEET")]
@@ -92,9 +94,17 @@ def status(name: DeviceName, fleet: FleetPath = Path("fleet.toml"), as_json: AsJ
 def _once(job: "DeviceJob", as_json: bool) -> None:
     from device.errors import NothingToTrainError
     from device.job import contact, train_on_received
+    from device.shrinking import ShrinkError, shrink_captures
 
     with _progress(as_json) as progress:
+        try:
+            shrunk = shrink_captures(job.device, progress)
+        except ShrinkError as error:  # what is broken there keeps nothing that others have sent
+            shrunk = None
+            _say("trouble", {"reason": str(error)}, str(error), as_json)
         found = contact(job, progress)
+    if shrunk:
+        _show(shrunk, as_json)
     _show(found, as_json)
     try:
         with _progress(as_json) as progress:
@@ -127,9 +137,14 @@ def _poll(job: "DeviceJob", every: float, as_json: bool) -> None:
 def _show(event: Any, as_json: bool) -> None:
     from device.polling import Trouble
     from device.receiving import ReceiveReport
+    from device.shrinking import ShrinkReport
 
     if isinstance(event, Trouble):
         _say("trouble", {"reason": event.what}, event.what, as_json)
+    elif isinstance(event, ShrinkReport):
+        _say("shrunk", asdict(event), told(event), as_json)
+        for sentence in () if as_json else event.notes:
+            note(sentence)
     elif isinstance(event, ReceiveReport):
         _say("received", asdict(event), _told_received(event), as_json)
         for one in () if as_json else event.refused:

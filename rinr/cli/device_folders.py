@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rinr.cli.console import device_name
-from rinr.folders import JPEG_SUFFIXES, LABELS_FILE, spread
+from rinr.folders import LABELS_FILE, spread
 from rinr.labels import MAX_FILE_BYTES
+from rinr.picture_files import PICTURE_SUFFIXES
 
 DEFAULT_DEVICES = 3
 MAX_DEVICES = 64
@@ -109,7 +110,7 @@ def _labels_of(labels: Path, files: Sequence[str]) -> bytes:
 
 
 def _is_jpeg(path: Path) -> bool:
-    return path.suffix.lower() in JPEG_SUFFIXES and path.is_file() and not path.name.startswith(".")
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file() and not path.name.startswith(".")
 
 
 def _jpegs(folder: Path) -> list[Path]:

@@ -123,7 +123,7 @@ def init(
 def _table(checks: Sequence["DeviceCheck"]) -> Table:
     table = Table()
     table.add_column("device", no_wrap=True)
-    table.add_column("JPEGs", justify="right")
+    table.add_column("pictures", justify="right")
     table.add_column("labels")
     table.add_column("boxes")
     table.add_column("what is wrong, and what to do", ratio=1)
@@ -132,7 +132,7 @@ def _table(checks: Sequence["DeviceCheck"]) -> Table:
         notes = "\n".join(f"[dim]{escaped(text)}[/]" for text in one.notes)
         table.add_row(
             escaped(one.device),
-            "–" if one.jpegs is None else f"{one.jpegs:,}",
+            "–" if one.pictures is None else f"{one.pictures:,}",
             escaped(one.labels or "–"),
             "[green]yes[/]" if one.inbox and one.outbox else f"[red]no {'out' if one.inbox else 'in'}box[/]",
             faults or ("[green]fine[/]" + (f"\n{notes}" if notes else "")),

@@ -250,7 +250,7 @@ def assign_labels(
         elif candidates:
             reason = "another entry speaks of the same file; remove one"
         else:
-            reason = "no JPEG of the device's storage has this name; add the file or remove the entry"
+            reason = "no picture of the device's storage has this name; add the file or remove the entry"
         strays.append((name, reason))
     refusals = [
         Refusal(
@@ -264,7 +264,7 @@ def assign_labels(
     ]
     if len(strays) > MAX_STRAYS:
         shown = safe_spelling(labels_path)
-        more = f"{shown} has more than {MAX_STRAYS:,} entries that speak of no JPEG; the others are not listed"
+        more = f"{shown} has more than {MAX_STRAYS:,} entries that speak of no picture; the others are not listed"
         refusals.append(Refusal(device, quarantine_path(labels_path), None, None, more))
     return assigned, refusals
 

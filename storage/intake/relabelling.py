@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from rinr.frames import JpegFacts, fit_annotations
+from rinr.frames import PictureFacts, fit_annotations
 from rinr.labels import ImageLabels, canonical_labels, labels_id
 from storage.devices import DeviceFile, safe_spelling
 from storage.intake.device_labels import CocoLabels, LabelFileError, PictureLabels, UnsettledError
@@ -145,7 +145,7 @@ def _by_own_files(
     if refusals is None:
         return Relabelled(held=True)
     tally.store.append(closed(survey.refused.of_no_file(), refusals))
-    listed = {file.path: file for file in survey.listing.jpegs if file.path in row_of}
+    listed = {file.path: file for file in survey.listing.pictures if file.path in row_of}
 
     def label_again(source: Source) -> Outcome:
         path = source.path
@@ -189,7 +189,7 @@ def _prepared(
         tally.note([f"{held.reason[:MAX_REASON]}; {_HELD}"])
         return None
     try:
-        return labels.prepare([jpeg.path for jpeg in survey.listing.jpegs], known)
+        return labels.prepare([jpeg.path for jpeg in survey.listing.pictures], known)
     except UnsettledError as error:
         name = safe_spelling(file.path if file else "")
         tally.note([f"{name}: left for the next run: {error}; no image of the device is taken before"])
@@ -224,7 +224,7 @@ def _with_labels(source: Source, labels: CocoLabels | PictureLabels, read: Image
         annotated_size=size,
         # The picture is not read again for its size: without an annotated one nothing is noted, and boxes are
         # still clipped when it is encoded.
-        notes=fit_annotations(read, JpegFacts(size, 1, None))[1] if size else (),
+        notes=fit_annotations(read, PictureFacts(size, 1, None))[1] if size else (),
     )
 
 

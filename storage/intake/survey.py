@@ -23,9 +23,9 @@ class Survey:
         labels: of which nothing is read yet.
         known: what the store knows of the device's files.
         refused: what the quarantine says of them.
-        rows: of the listed JPEGs in ``known``: ``[files]``.
+        rows: of the listed pictures in ``known``: ``[files]``.
         same: which of them are as they were taken: ``[files]``.
-        fresh: the JPEGs to take, the oldest first: neither taken nor refused as they are now.
+        fresh: the pictures to take, the oldest first: neither taken nor refused as they are now.
     """
 
     storage: DeviceStorage
@@ -45,7 +45,7 @@ class Survey:
     @property
     def files(self) -> Iterator[DeviceFile]:
         """All that is listed."""
-        yield from self.listing.jpegs
+        yield from self.listing.pictures
         yield from self.listing.others.values()
 
     @property
@@ -64,8 +64,8 @@ def survey(storage: DeviceStorage, listing: Listing, store: Store) -> Survey:
     """
     refused = Refused(store, storage.device.name)
     known = load_known(store, storage.device.name)
-    rows = known.rows_of([file.path for file in listing.jpegs])
-    same = known.unchanged(listing.jpegs, rows)
-    others = (listing.jpegs[place] for place in np.flatnonzero(~same).tolist())
+    rows = known.rows_of([file.path for file in listing.pictures])
+    same = known.unchanged(listing.pictures, rows)
+    others = (listing.pictures[place] for place in np.flatnonzero(~same).tolist())
     fresh = tuple(file for file in others if not refused.holds(file))
     return Survey(storage, listing, labels_of(storage, listing), known, refused, rows, same, fresh)

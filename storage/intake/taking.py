@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime
 
-from rinr.frames import MAX_JPEG_BYTES, ImageError, IncompleteJpeg, fit_annotations
+from rinr.frames import MAX_PICTURE_BYTES, ImageError, IncompletePicture, fit_annotations
 from rinr.labels import ImageLabels, canonical_labels, image_id, labels_id
 from storage.devices import DeviceError, DeviceFile, DeviceStorage, path_fault, safe_spelling
 from storage.intake.device_labels import (
@@ -73,7 +73,7 @@ class Taker:
             return Outcome(None, (f"{spelled}: left for the next run: {error}",), left=True, unreadable=unreadable)
         except LabelFileError as error:
             return broken_labels(self.device, error, "the picture waits for it")
-        except IncompleteJpeg as error:
+        except IncompletePicture as error:
             if may_be_written(file, self.device):
                 note = f"{spelled}: left for the next run: {error}; it may still be written"
                 return Outcome(None, (note,), left=True)
@@ -153,8 +153,8 @@ def _fault_of_listed(file: DeviceFile) -> str | None:
         return f"{fault}; rename it"
     if not file.regular:
         return "it is a link or no regular file; put the file itself there"
-    if file.size > MAX_JPEG_BYTES:
-        sizes = f"the file has {file.size:,} bytes; at most {MAX_JPEG_BYTES:,} are taken"
+    if file.size > MAX_PICTURE_BYTES:
+        sizes = f"the file has {file.size:,} bytes; at most {MAX_PICTURE_BYTES:,} are taken"
         return f"{sizes}; replace the file on the device or remove it"
     return None
 

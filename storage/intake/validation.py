@@ -1,4 +1,4 @@
-"""Validation of JPEGs from devices, in processes that may die of them.
+"""Validation of pictures from devices, in processes that may die of them.
 
 A file that makes the decoder crash, hang or eat memory takes a worker with it, not the run. Each worker has a
 socket of its own: workers share no lock and no queue, so that one that is killed at any moment leaves the others
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rinr.frames import MAX_JPEG_BYTES, ImageError, JpegFacts
+from rinr.frames import MAX_PICTURE_BYTES, ImageError, PictureFacts
 from storage.intake.validation_seat import CLOSED, PoisonError, Seat
 from storage.intake.validation_worker import Settings
 
@@ -26,7 +26,7 @@ MAX_IN_FLIGHT = 256
 
 
 class Validator:
-    """Worker processes that check JPEGs, started when first needed.
+    """Worker processes that check pictures, started when first needed.
 
     Example::
 
@@ -46,7 +46,7 @@ class Validator:
         *,
         time_limit: float = 30.0,
         memory: int = 768 * 1024 * 1024,
-        check: str = "rinr.frames:check_jpeg",
+        check: str = "rinr.frames:check_picture",
     ) -> None:
         self._size = workers or _cores()
         self._settings = Settings(time_limit, memory, check)
@@ -65,19 +65,20 @@ class Validator:
     ) -> None:
         self.close()
 
-    def submit(self, jpeg: bytes) -> "Future[JpegFacts]":
-        """Have a JPEG checked; waits while too many bytes are on their way.
+    def submit(self, jpeg: bytes) -> "Future[PictureFacts]":
+        """Have a picture checked; waits while too many bytes are on their way.
 
-        The future raises :class:`rinr.frames.ImageError` where the bytes are no JPEG that is taken, its subclasses
-        :class:`rinr.frames.IncompleteJpeg` where the end is missing and :class:`PoisonError` where the check of it
+        The future raises :class:`rinr.frames.ImageError` where the bytes are no picture that is taken, its subclasses
+        :class:`rinr.frames.IncompletePicture` where the end is missing and :class:`PoisonError` where the check of it
         failed twice, and ``RuntimeError`` where workers do not start or the validator was closed.
 
         Raises:
             RuntimeError: the validator is closed.
         """
-        future: Future[JpegFacts] = Future()
-        if len(jpeg) > MAX_JPEG_BYTES:
-            future.set_exception(ImageError(f"the file has over {MAX_JPEG_BYTES:,} bytes; at most so many are taken"))
+        future: Future[PictureFacts] = Future()
+        if len(jpeg) > MAX_PICTURE_BYTES:
+            error = ImageError(f"the file has over {MAX_PICTURE_BYTES:,} bytes; at most so many are taken")
+            future.set_exception(error)
             return future
         with self._room:
             self._room.wait_for(lambda: self._closed or self._has_room(len(jpeg)))
@@ -142,7 +143,7 @@ class Validator:
 @dataclass(frozen=True)
 class _Job:
     jpeg: bytes
-    future: "Future[JpegFacts]"
+    future: "Future[PictureFacts]"
 
 
 def _cores() -> int:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rinr.frames import ImageError, IncompleteJpeg, JpegFacts
+from rinr.frames import ImageError, IncompletePicture, PictureFacts
 from storage.intake.validation_worker import MAX_MESSAGE, Settings
 
 CLOSED = "the validator is closed"
@@ -42,7 +42,7 @@ class Seat:
         self._lock = threading.Lock()  # of starting a worker against closing
         self._closed = False
 
-    def check(self, jpeg: bytes) -> JpegFacts:
+    def check(self, jpeg: bytes) -> PictureFacts:
         """Check a file, twice where its worker fails.
 
         Raises:
@@ -132,7 +132,7 @@ class _Worker:
     def wait_until_ready(self) -> None:
         self._receive(1, time.monotonic() + _START_LIMIT, begun=False)
 
-    def check(self, jpeg: bytes) -> JpegFacts:
+    def check(self, jpeg: bytes) -> PictureFacts:
         deadline = time.monotonic() + self._settings.time_limit
         begun = False
         try:
@@ -193,15 +193,15 @@ class _Worker:
         except ValueError:
             return f"was killed by signal {-code}"
 
-    def _read(self, answer: Any) -> JpegFacts | ImageError:
+    def _read(self, answer: Any) -> PictureFacts | ImageError:
         try:
             if "memory" in answer:
                 raise _Failed(f"used more than {self._settings.memory // 1024**2:,} MiB of memory", begun=True)
             if "refused" in answer:
-                kind = IncompleteJpeg if answer["incomplete"] else ImageError
+                kind = IncompletePicture if answer["incomplete"] else ImageError
                 return kind(str(answer["refused"])[:MAX_MESSAGE])
             (width, height), date = map(int, answer["size"]), answer["captured_at"]
-            return JpegFacts(
+            return PictureFacts(
                 (width, height), int(answer["orientation"]), datetime.fromisoformat(date) if date else None
             )
         except (TypeError, ValueError, KeyError):

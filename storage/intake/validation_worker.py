@@ -1,4 +1,4 @@
-"""The worker side of validation: a process that checks JPEGs for its parent, and may die of them.
+"""The worker side of validation: a process that checks pictures for its parent, and may die of them.
 
 What goes back is JSON, never a pickle. Nothing heavy is imported here: each worker imports it anew.
 """
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rinr.frames import ImageError, IncompleteJpeg, JpegFacts
+from PIL import AvifImagePlugin
+
+from rinr.frames import ImageError, IncompletePicture, PictureFacts
 
 MAX_MESSAGE = 1_000
 """Characters of a reason."""
@@ -46,6 +48,7 @@ def work() -> None:
     settings = Settings(**json.loads(sys.argv[2]))
     module, _, name = settings.check.partition(":")
     check = getattr(importlib.import_module(module), name)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each thread takes address space, which is bounded
     _limit_memory(settings.memory)
     parent = os.getppid()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
@@ -74,13 +77,13 @@ def work() -> None:
             channel.sendall(len(answer).to_bytes(8, "big") + answer)
 
 
-def _answer(check: Callable[[bytes], JpegFacts], jpeg: bytes) -> dict[str, Any]:
+def _answer(check: Callable[[bytes], PictureFacts], jpeg: bytes) -> dict[str, Any]:
     try:
         facts = check(jpeg)
     except MemoryError:
         return {"memory": True}
     except ImageError as error:
-        return {"refused": str(error)[:MAX_MESSAGE], "incomplete": isinstance(error, IncompleteJpeg)}
+        return {"refused": str(error)[:MAX_MESSAGE], "incomplete": isinstance(error, IncompletePicture)}
     date = facts.captured_at
     return {"size": facts.size, "orientation": facts.orientation, "captured_at": date.isoformat() if date else None}
 

@@ -12,11 +12,11 @@ from rinr import frames
 from rinr.boxes import Annotation, Box
 from rinr.frames import (
     ImageError,
-    IncompleteJpeg,
-    JpegFacts,
-    check_jpeg,
+    IncompletePicture,
+    PictureFacts,
+    check_picture,
     fit_annotations,
-    open_jpeg,
+    open_picture,
     working_frame,
     working_size,
 )
@@ -67,7 +67,7 @@ def test_a_frame_is_what_pillow_makes_of_it():
     ],
 )
 def test_what_is_no_whole_jpeg_is_refused(data, says):
-    for read in (open_jpeg, check_jpeg):
+    for read in (open_picture, check_picture):
         with pytest.raises(ImageError, match=says):
             read(data)
 
@@ -76,17 +76,17 @@ def test_a_picture_over_the_pixel_limit_is_refused_before_it_is_decoded(monkeypa
     data = jpeg(picture())
     monkeypatch.setattr(frames, "MAX_PIXELS", 64 * 48 - 1)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("decoded"))
-    for read in (open_jpeg, check_jpeg):
+    for read in (open_picture, check_picture):
         with pytest.raises(ImageError, match="64x48 pixels"):
             read(data)
 
 
 def test_grey_and_cmyk_become_rgb():
     colour = Image.fromarray(picture())
-    grey = open_jpeg(saved(colour.convert("L"), quality=95)).pixels
+    grey = open_picture(saved(colour.convert("L"), quality=95)).pixels
     assert grey.shape == (48, 64, 3)
     assert np.array_equal(grey[..., 0], grey[..., 2])
-    cmyk = open_jpeg(saved(colour.convert("CMYK"), quality=100, subsampling=0)).pixels
+    cmyk = open_picture(saved(colour.convert("CMYK"), quality=100, subsampling=0)).pixels
     assert np.abs(cmyk.astype(int) - picture()).mean() < 6
 
 
@@ -108,6 +108,34 @@ def test_exif_orientation_turns_picture_and_boxes_alike(orientation):
     assert working_frame(data, upright).boxes == (Box(*map(int, seen), "red"),)
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("of", ["upright", "stored"])
+def test_boxes_of_a_picture_that_was_shrunk_after_it_was_annotated_are_scaled(orientation, of):
+    pixels = np.full((90, 160, 3), 200, np.uint8)
+    pixels[10:20, 30:50] = (255, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(pixels), quality=100, subsampling=0, exif=exif)
+    made = working_frame(data)
+    rows, columns = np.nonzero((made.pixels[..., 0] > 230) & (made.pixels[..., 1] < 60))
+    seen = Box(int(columns.min()), int(rows.min()), int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1, "red")
+    if of == "stored":  # annotated on the camera's picture of 2561x1439, whose sides are rounded when shrunk
+        annotated, box = (2561, 1439), (30, 10, 20, 10)
+    else:
+        annotated = (2561, 1439) if orientation == 1 else (1439, 2561)
+        box = (seen.x, seen.y, seen.width, seen.height)
+    large = Annotation(*(16 * side + d for side, d in zip(box, (2, 2, -4, -4), strict=True)), "red")
+    assert working_frame(data, ImageLabels("a.jpg", annotated, None, (large,))).boxes == (seen,)
+
+
+def test_boxes_are_left_alone_where_the_annotated_size_is_of_another_shape():
+    box = Annotation(3, 4, 5, 6, "a")
+    for annotated in ((640, 400), (64, 60), (48, 64), None):
+        assert working_frame(jpeg(picture()), ImageLabels("a.jpg", annotated, None, (box,))).boxes == (
+            Box(3, 4, 5, 6, "a"),
+        )
+
+
 def test_notes_say_what_was_done_to_boxes():
     boxes = (Annotation(60, 40, 30, 30, "over"), Annotation(500, 0, 3, 3, "away"))
     made = working_frame(jpeg(picture()), ImageLabels("a.jpg", (64, 48), None, boxes))
@@ -119,17 +147,17 @@ def test_an_embedded_profile_is_converted_and_a_damaged_one_is_ignored():
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    plain = open_jpeg(jpeg(picture())).pixels
-    assert np.abs(open_jpeg(jpeg(picture(), icc_profile=profile)).pixels.astype(int) - plain).max() <= 2
-    assert np.array_equal(open_jpeg(jpeg(picture(), icc_profile=b"rubbish" * 30)).pixels, plain)
+    plain = open_picture(jpeg(picture())).pixels
+    assert np.abs(open_picture(jpeg(picture(), icc_profile=profile)).pixels.astype(int) - plain).max() <= 2
+    assert np.array_equal(open_picture(jpeg(picture(), icc_profile=b"rubbish" * 30)).pixels, plain)
 
 
 def test_fill_bytes_may_stand_before_markers_and_segments_without_end_are_refused():
     data = jpeg(picture())
-    assert check_jpeg(data[:2] + b"\xff" * 5_000 + data[2:]).size == (64, 48)
+    assert check_picture(data[:2] + b"\xff" * 5_000 + data[2:]).size == (64, 48)
     many = b"\xff\xfe\x00\x02" * 100_001
     with pytest.raises(ImageError, match="more than 100,000 segments"):
-        check_jpeg(data[:2] + many + data[2:])
+        check_picture(data[:2] + many + data[2:])
 
 
 def tiff(*entries: tuple[int, int, int, bytes]) -> bytes:
@@ -152,16 +180,19 @@ def test_a_check_tells_the_facts_of_the_picture():
     exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
     exif[0x0132] = "2025:05:06 07:08:09"
     data = jpeg(picture(0, 50, 30), exif=exif)
-    assert check_jpeg(data) == JpegFacts((30, 50), 6, datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
-    assert check_jpeg(jpeg(picture(0, 50, 30))) == JpegFacts((50, 30), 1, None)
+    assert check_picture(data) == PictureFacts((30, 50), 6, datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC))
+    assert check_picture(jpeg(picture(0, 50, 30))) == PictureFacts((50, 30), 1, None)
 
 
 def test_boxes_can_be_fitted_without_the_pixels():
     data = jpeg(picture(1, 1000, 700))
     boxes = (Annotation(3.3, 4.4, 500.5, 60, "a"), Annotation(990, 4, 50, 6, "over"), Annotation(2000, 0, 3, 3, "away"))
     made = working_frame(data, ImageLabels("a.jpg", (1000, 700), None, boxes))
-    assert fit_annotations(ImageLabels("a.jpg", (1000, 700), None, boxes), check_jpeg(data)) == (made.boxes, made.notes)
-    assert fit_annotations(None, check_jpeg(data)) == ((), ())
+    assert fit_annotations(ImageLabels("a.jpg", (1000, 700), None, boxes), check_picture(data)) == (
+        made.boxes,
+        made.notes,
+    )
+    assert fit_annotations(None, check_picture(data)) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -172,12 +203,12 @@ def test_a_jpeg_cut_off_anywhere_is_incomplete(options):
     small.thumbnail((8, 8))
     exif = b"Exif\0\0" + saved(small)  # with an end marker of its own, as a thumbnail has
     data = jpeg(picture(), exif=exif, **options)
-    assert check_jpeg(data).size == (64, 48)
-    assert check_jpeg(data + b"trailing bytes" + data[:50]).size == (64, 48)
+    assert check_picture(data).size == (64, 48)
+    assert check_picture(data + b"trailing bytes" + data[:50]).size == (64, 48)
     for length in [0, 1, 2, 3, 5, *range(20, len(data), 37), len(data) - 2, len(data) - 1]:
         for tail in (b"", bytes(len(data) - length), bytes(5000)):
-            for read in (check_jpeg, open_jpeg):
-                with pytest.raises(IncompleteJpeg):
+            for read in (check_picture, open_picture):
+                with pytest.raises(IncompletePicture):
                     read(data[:length] + tail)
 
 
@@ -201,15 +232,15 @@ def test_a_jpeg_cut_off_anywhere_is_incomplete(options):
 def test_hostile_exif_does_not_matter(entries):
     plain = jpeg(picture())
     data = jpeg(picture(), exif=tiff(*entries))
-    assert check_jpeg(data) == check_jpeg(plain)
-    assert np.array_equal(open_jpeg(data).pixels, open_jpeg(plain).pixels)
+    assert check_picture(data) == check_picture(plain)
+    assert np.array_equal(open_picture(data).pixels, open_picture(plain).pixels)
 
 
 def test_a_date_in_exif_may_be_padded_and_must_be_a_date():
     for text, year in ((b"2024:05:06 07:08:09\0\0\0", 2024), (b"\xff\xfe\n$(reboot)\0", None), (b"9" * 65_000, None)):
         exif = tiff((0x0132, 2, len(text), offset(264))) + text
         data = jpeg(picture(), exif=exif[:65_530])
-        captured = check_jpeg(data).captured_at
+        captured = check_picture(data).captured_at
         assert (captured.year if captured else None) == year
 
 
@@ -248,7 +279,7 @@ def test_damage_of_any_kind_raises_nothing_else_and_both_readings_agree(number, 
             else:
                 data[at : at + 8] = bytes(8)
         verdicts = []
-        for read in (check_jpeg, open_jpeg):
+        for read in (check_picture, open_picture):
             try:
                 made = read(bytes(data))
                 verdicts.append((made.size, made.orientation, made.captured_at))
@@ -265,7 +296,7 @@ def test_no_real_picture_is_refused(real_data):
     assert len(found) > 100
     for path in found[::9]:
         with Image.open(path) as image:
-            assert check_jpeg(path.read_bytes()).size in (image.size, image.size[::-1])
+            assert check_picture(path.read_bytes()).size in (image.size, image.size[::-1])
 
 
 def adobe_to_srgb(pixels: np.ndarray) -> np.ndarray:
@@ -291,15 +322,15 @@ def test_adobe_rgb_becomes_srgb_whether_a_profile_or_exif_alone_declares_it():
     details = exif.get_ifd(0x8769)
     details[0xA001] = 0xFFFF
     details[0xA005] = {1: "R03"}
-    plain = open_jpeg(jpeg(pixels)).pixels
-    by_exif = open_jpeg(jpeg(pixels, exif=exif)).pixels
-    by_profile = open_jpeg(jpeg(pixels, icc_profile=adobe_rgb_profile())).pixels
+    plain = open_picture(jpeg(pixels)).pixels
+    by_exif = open_picture(jpeg(pixels, exif=exif)).pixels
+    by_profile = open_picture(jpeg(pixels, icc_profile=adobe_rgb_profile())).pixels
     expected = adobe_to_srgb(plain.astype(float))
     assert np.abs(expected - plain).max() > 15  # it matters
     for converted in (by_exif, by_profile):
         assert np.abs(converted - expected).max() < 2.5
     details[0xA001] = 1  # sRGB, whatever the index says
-    assert np.array_equal(open_jpeg(jpeg(pixels, exif=exif)).pixels, plain)
+    assert np.array_equal(open_picture(jpeg(pixels, exif=exif)).pixels, plain)
 
 
 @pytest.mark.parametrize("transform", [0, 2])
@@ -320,11 +351,11 @@ def test_cmyk_and_ycck_of_adobe_are_what_their_inks_print(transform):
     assert data[at] in (0, 2)
     data[at] = transform
     expected = (255 - inks[..., :3]) * (255 - inks[..., 3:]) / 255
-    assert check_jpeg(bytes(data)).size == (64, 48)
-    assert np.abs(open_jpeg(bytes(data)).pixels - expected).max() < 6
+    assert check_picture(bytes(data)).size == (64, 48)
+    assert np.abs(open_picture(bytes(data)).pixels - expected).max() < 6
 
 
 def test_a_grey_picture_keeps_its_greys():
     grey = picture()[..., 0]
     data = saved(Image.fromarray(grey), quality=100)
-    assert np.abs(open_jpeg(data).pixels.astype(int) - grey[..., None]).max() <= 2
+    assert np.abs(open_picture(data).pixels.astype(int) - grey[..., None]).max() <= 2

@@ -1,7 +1,7 @@
 import pytest
 
 from rinr.boxes import Annotation
-from rinr.frames import JpegFacts, fit_annotations
+from rinr.frames import PictureFacts, fit_annotations
 from rinr.labels import LabelError
 from rinr.yolo import MAX_YOLO_BYTES, parse_classes, parse_yolo
 
@@ -22,7 +22,7 @@ def test_an_empty_file_says_that_there_are_no_boxes(data):
 
 def test_a_box_beyond_the_picture_is_clipped_later_with_a_note():
     read = parse_yolo(b"0 1.0 0.5 0.5 0.5\n0 -0.4 0.5 0.1 0.1\n0 0.5 0.5 0 0.1", CLASSES, (200, 100))
-    boxes, notes = fit_annotations(read, JpegFacts((200, 100), 1, None))
+    boxes, notes = fit_annotations(read, PictureFacts((200, 100), 1, None))
     assert [(box.x, box.width) for box in boxes] == [(150, 50)]
     assert len(notes) == 3
 

@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from rinr.frames import ImageError, JpegFacts
+from rinr.frames import ImageError, PictureFacts
 
-FACTS = JpegFacts((3, 2), 1, None)
+FACTS = PictureFacts((3, 2), 1, None)
 
 
-def misbehave(data: bytes) -> JpegFacts:
+def misbehave(data: bytes) -> PictureFacts:
     """A check that does what the bytes say."""
     word, _, argument = data.decode().strip().partition(" ")
     if word == "die":
@@ -21,7 +21,7 @@ def misbehave(data: bytes) -> JpegFacts:
     if word == "sleep":
         time.sleep(float(argument))
     if word == "eat":
-        return JpegFacts((len(bytearray(int(argument))), 1), 1, None)
+        return PictureFacts((len(bytearray(int(argument))), 1), 1, None)
     if word == "once":  # dies where it is the first to come by
         path = Path(argument)
         if not path.exists():

@@ -3,12 +3,12 @@
 import os
 import signal
 
-from rinr.frames import JpegFacts, check_jpeg
+from rinr.frames import PictureFacts, check_picture
 
 POISON = b"poison"
 
 
-def check(data: bytes) -> JpegFacts:
+def check(data: bytes) -> PictureFacts:
     if POISON in data[:100]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return check_jpeg(data)
+    return check_picture(data)

@@ -106,7 +106,7 @@ def proxies() -> Iterator[ExitStack]:
 def test_storage_is_listed_and_read(make_place, kind: str):
     storage = make_place(kind, FILES).storage()
     listing = storage.list()
-    files = {file.path: file for file in listing.jpegs} | listing.others
+    files = {file.path: file for file in listing.pictures} | listing.others
     assert sorted(files) == ["a.jpg", "annotations.json", "sub/b ä#%41.JPEG", "sub/b.txt"]
     assert sorted(listing.others) == ["annotations.json", "sub/b.txt"]
     for path, file in files.items():
@@ -134,7 +134,7 @@ def test_files_are_moved_over_others_and_deleted(make_place, kind: str):
     storage.move("sub/a.jpg", "done")
     storage.delete("b.jpg")
     storage.delete("b.jpg")
-    assert [file.path for file in storage.list().jpegs] == ["done/sub/a.jpg"]
+    assert [file.path for file in storage.list().pictures] == ["done/sub/a.jpg"]
     assert storage.read("done/sub/a.jpg") == b"new"
     with pytest.raises(DeviceError):
         storage.move("gone.jpg", "done")
@@ -146,7 +146,7 @@ def test_links_behind_sftp_are_links(make_place, sftp_server: SftpServer):
     (folder / "link.jpg").symlink_to("a.jpg")
     (folder / "loop").symlink_to(".")
     storage = place.storage()
-    listed = {file.path: file.regular for file in storage.list().jpegs}
+    listed = {file.path: file.regular for file in storage.list().pictures}
     assert listed == {"a.jpg": True, "elsewhere/b.jpg": True, "link.jpg": False}
     with pytest.raises(DeviceError, match=r"link\.jpg of device cam is not read: not a regular file"):
         storage.read("link.jpg")
@@ -167,7 +167,7 @@ def test_a_page_of_links_out_of_the_folder_leads_nowhere(make_place):
         f'<a href="{link}">x</a>' for link in ["a.jpg", *beyond, "sub/", ".", "./", "", "e%0a.jpg", "%ff.jpg"]
     )
     files = {"index.html": page.encode(), "a.jpg": b"x", "sub/c.jpg": b"x", "x.jpg": b"x", "e\n.jpg": b"x"}
-    listed = {file.path for file in make_place("http", files).storage().list().jpegs}
+    listed = {file.path for file in make_place("http", files).storage().list().pictures}
     assert listed == {"a.jpg", "sub/c.jpg", "e\n.jpg"}
     assert [path for path in listed if path_fault(path)] == ["e\n.jpg"]
 
@@ -196,7 +196,7 @@ def test_a_place_that_is_not_there(make_place, kind: str):
     url = "s3://no-such-bucket/cam" if kind == "s3" else f"{place.url}-no"
     with pytest.raises(DeviceError, match="does not exist; check `storage` of device cam"):
         Place(kind, url, place.options, place.port).storage().list()
-    assert place.storage().list().jpegs == ()
+    assert place.storage().list().pictures == ()
 
 
 @pytest.mark.parametrize("kind", ["local", "s3", "sftp"])
@@ -250,13 +250,13 @@ def test_headers_open_a_closed_folder(http_server: HttpServer, monkeypatch: pyte
         place.storage().list()
     monkeypatch.setenv("TEST_BEARER", "Bearer testing-secret")
     storage = place.storage()
-    assert [file.size for file in storage.list().jpegs] == [1]
+    assert [file.size for file in storage.list().pictures] == [1]
     assert storage.read("a.jpg") == b"x"
 
 
 def test_one_file_that_http_does_not_give_hides_no_other(make_place):
     storage = make_place("http", {"a.jpg": b"x", "forbidden.jpg": b"y", "sizeless.jpg": b"z"}).storage()
-    listed = {file.path: file.size for file in storage.list().jpegs}
+    listed = {file.path: file.size for file in storage.list().pictures}
     assert listed == {"a.jpg": 1, "forbidden.jpg": 0, "sizeless.jpg": 0}
     with pytest.raises(DeviceError, match="the server answered 403 for"):
         storage.read("forbidden.jpg")
@@ -270,7 +270,7 @@ def test_a_name_that_is_not_utf8_hides_no_other(make_place, tmp_path: Path, sftp
     folder = Path(place.url) if kind == "local" else sftp_server.folder / place.url.rsplit("/", 1)[1]
     (folder / "\udcff.jpg").write_bytes(b"y")
     storage = place.storage()
-    assert sorted(file.path for file in storage.list().jpegs) == ["a.jpg", "\udcff.jpg"]
+    assert sorted(file.path for file in storage.list().pictures) == ["a.jpg", "\udcff.jpg"]
     with pytest.raises(DeviceError, match=r"\\udcff\.jpg of device cam is not read: its name holds"):
         storage.read("\udcff.jpg")
 
@@ -281,7 +281,7 @@ def test_a_host_that_nobody_vouches_for_is_not_spoken_to(make_place, tmp_path: P
     del place.options["known_hosts"]
     with pytest.raises(DeviceError, match=r"cannot be listed: .*[Hh]ost key"):
         place.storage().list()
-    assert len(place.storage(known_hosts=False).list().jpegs) == 1
+    assert len(place.storage(known_hosts=False).list().pictures) == 1
 
 
 def test_a_host_of_another_key_is_not_spoken_to(make_place, tmp_path: Path):
@@ -298,7 +298,7 @@ def test_slow_a_device_that_answers_late_is_waited_for(make_place, proxies: Exit
     place = make_place(kind, {"a.jpg": jpeg(1)})
     proxy = proxies.enter_context(FaultProxy(place.port, delay=0.03))
     storage = place.storage(proxy.port)
-    assert [file.path for file in storage.list().jpegs] == ["a.jpg"]
+    assert [file.path for file in storage.list().pictures] == ["a.jpg"]
     assert storage.read("a.jpg") == jpeg(1)
 
 
@@ -315,7 +315,7 @@ def test_slow_a_device_that_never_answers_is_an_error(make_place, proxies: ExitS
     else:
         limits["login_timeout"] = 1
     storage = place.storage(proxy.port, **limits)
-    assert len(storage.list().jpegs) == 1
+    assert len(storage.list().pictures) == 1
     proxy.silent = True
     began = time.monotonic()
     with pytest.raises(DeviceError, match=r"a\.jpg"):
@@ -330,7 +330,7 @@ def test_dropping_a_connection_cut_in_mid_file_gives_no_short_file(make_place, p
     place = make_place(kind, {"a.jpg": LARGE})
     proxy = proxies.enter_context(FaultProxy(place.port))
     storage = place.storage(proxy.port)
-    assert storage.list().jpegs[0].size == len(LARGE)
+    assert storage.list().pictures[0].size == len(LARGE)
     proxy.cut_after = 150_000
     with pytest.raises(DeviceError, match=r"cam cannot be read: a\.jpg: "):
         # SFTP's one connection has passed bytes before: it is cut now, or was.

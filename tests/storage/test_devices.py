@@ -24,7 +24,7 @@ def test_jpegs_are_listed_in_order_with_size_and_time(tmp_path: Path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     os.utime(tmp_path / "a.jpeg", (1, 1_600_000_000.25))
-    files = storage_at(tmp_path).list().jpegs
+    files = storage_at(tmp_path).list().pictures
     assert [file.path for file in files] == ["a.jpeg", "b.JPG", "sub/c.Jpg"]
     assert files[0].size == 3
     assert files[0].modified == datetime(2020, 9, 13, 12, 26, 40, 250_000, UTC)
@@ -39,7 +39,7 @@ def test_links_are_listed_as_what_they_are_and_not_read(tmp_path: Path):
     (folder / "elsewhere").symlink_to(tmp_path)
     os.mkfifo(folder / "pipe.jpg")
     storage = storage_at(folder)
-    assert [(file.path, file.regular) for file in storage.list().jpegs] == [("link.jpg", False), ("pipe.jpg", False)]
+    assert [(file.path, file.regular) for file in storage.list().pictures] == [("link.jpg", False), ("pipe.jpg", False)]
     for name in ("link.jpg", "pipe.jpg"):
         with pytest.raises(DeviceError, match=f"{name} of device cam is not read: not a regular file"):
             storage.read(name)
@@ -50,7 +50,7 @@ def test_other_file_systems(tmp_path: Path):
     files.pipe(f"{tmp_path}/cam/a.jpg", b"123")
     files.pipe(f"{tmp_path}/cam/annotations.json", coco({"a.jpg": []}))
     storage = storage_at(f"memory://{tmp_path}/cam")
-    (file,) = storage.list().jpegs
+    (file,) = storage.list().pictures
     assert (file.path, file.size) == ("a.jpg", 3)
     assert abs((datetime.now(UTC) - file.modified).total_seconds()) < 60
     assert storage.read("a.jpg") == b"123"
@@ -109,7 +109,7 @@ def test_the_oldest_come_first(tmp_path: Path):
     for name, time in (("a.jpg", 30), ("b.jpg", 10), ("c.jpg", 20), ("0.jpg", 20)):
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (time, time))
-    assert [file.path for file in storage_at(tmp_path).list().jpegs] == ["b.jpg", "0.jpg", "c.jpg", "a.jpg"]
+    assert [file.path for file in storage_at(tmp_path).list().pictures] == ["b.jpg", "0.jpg", "c.jpg", "a.jpg"]
 
 
 def test_the_state_changes_with_size_time_and_etag():
@@ -124,13 +124,13 @@ def test_files_are_moved_and_deleted_within_the_storage(tmp_path: Path):
     (tmp_path / "sub" / "a.jpg").write_bytes(b"x")
     storage = storage_at(tmp_path)
     storage.move("sub/a.jpg", "done")
-    assert [file.path for file in storage.list().jpegs] == ["done/sub/a.jpg"]
+    assert [file.path for file in storage.list().pictures] == ["done/sub/a.jpg"]
     for folder in ("../elsewhere", "/elsewhere", ""):
         with pytest.raises(DeviceError, match="is not moved"):
             storage.move("done/sub/a.jpg", folder)
     storage.delete("done/sub/a.jpg")
     storage.delete("done/sub/a.jpg")
-    assert storage.list().jpegs == ()
+    assert storage.list().pictures == ()
     with pytest.raises(DeviceError, match="is not deleted"):
         storage.delete("../a.jpg")
     with pytest.raises(DeviceError, match=r"cannot be written: a\.jpg: No such file"):

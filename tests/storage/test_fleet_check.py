@@ -28,7 +28,7 @@ def test_a_device_that_is_fine(make_device: MakeDevice):
     device = make_device("cam", GOOD)
     check = check_device(device)
     assert check.findings == ()
-    assert (check.device, check.jpegs, check.labels, check.inbox) == ("cam", 1, "coco: 1 images, 1 boxes", True)
+    assert (check.device, check.pictures, check.labels, check.inbox) == ("cam", 1, "coco: 1 images, 1 boxes", True)
     assert "not looked at from here" in check.notes[-1]
     assert list(Path(device.inbox).iterdir()) == []
 
@@ -36,7 +36,7 @@ def test_a_device_that_is_fine(make_device: MakeDevice):
 def test_an_empty_storage_is_no_fault(make_device: MakeDevice):
     check = check_device(make_device("cam"))
     assert check.findings == ()
-    assert check.notes[0] == "there is no JPEG in its storage yet"
+    assert check.notes[0] == "there is no picture in its storage yet"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_devices_on_servers(
     by_name = {check.device: check for check in checks}
     for name in ("s3", "sftp", "http"):
         assert findings(by_name[name]) == {}
-        assert (by_name[name].jpegs, by_name[name].inbox) == (1, True)
+        assert (by_name[name].pictures, by_name[name].inbox) == (1, True)
     assert "cannot be listed: " in findings(by_name["dead"])["storage"]
     assert "does not exist; check `storage`" in findings(by_name["no-bucket"])["storage"]
     assert "cannot be connected to: " in findings(by_name["no-sftp"])["storage"]

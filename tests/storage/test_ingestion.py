@@ -258,8 +258,8 @@ def png() -> bytes:
     [
         (jpeg(1, (200, 150))[:-700], "incomplete: the JPEG cannot be decoded: "),
         (b"", "incomplete: the file is empty"),
-        (png(), "not a JPEG: it starts with 89 50 4e 47"),
-        (b"just text", "not a JPEG: it starts with"),
+        (png(), "not a JPEG, WebP or AVIF: it starts with 89 50 4e 47"),
+        (b"just text", "not a JPEG, WebP or AVIF: it starts with"),
         (jpeg(1)[:4], "incomplete: the JPEG cannot be decoded: "),
     ],
     ids=["truncated", "empty", "png", "text", "four bytes"],
@@ -291,7 +291,7 @@ def test_too_many_pixels(store: Store, make_device: MakeDevice):
 
 
 def test_too_many_bytes_are_not_even_read(store: Store, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("storage.intake.taking.MAX_JPEG_BYTES", 5_000)
+    monkeypatch.setattr("storage.intake.taking.MAX_PICTURE_BYTES", 5_000)
     big = jpeg(2) + bytes(9_000)
     read = DeviceStorage.read
     paths: list[str] = []
@@ -533,7 +533,7 @@ def test_another_etag_alone_is_another_file(store: Store, make_device: MakeDevic
 
     def listed(self: DeviceStorage) -> Listing:
         found = plain(self)
-        return replace(found, jpegs=tuple(replace(file, etag=tags.get(file.path)) for file in found.jpegs))
+        return replace(found, pictures=tuple(replace(file, etag=tags.get(file.path)) for file in found.pictures))
 
     monkeypatch.setattr(DeviceStorage, "list", listed)
     monkeypatch.setattr(DeviceStorage, "stat", lambda self, path: replace(stat(self, path), etag=tags.get(path)))
@@ -556,7 +556,7 @@ def test_rows_from_before_etags_still_count(store: Store, make_device: MakeDevic
 
     def listed(self: DeviceStorage) -> Listing:
         found = plain(self)
-        return replace(found, jpegs=tuple(replace(file, etag="new") for file in found.jpegs))
+        return replace(found, pictures=tuple(replace(file, etag="new") for file in found.pictures))
 
     monkeypatch.setattr(DeviceStorage, "list", listed)
     monkeypatch.setattr("storage.devices.DeviceStorage.read", None)
@@ -1061,3 +1061,34 @@ def test_labels_of_many_pictures_that_are_not_there_are_bounded(
     report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
     assert (report.new, report.refused) == (1, 4)
     assert "more than 3 entries that speak of no JPEG" in refused(store)["annotations.json"]
+
+
+def test_webp_and_avif_are_taken_as_jpegs_are(make_device: MakeDevice, tmp_path: Path) -> None:
+    def saved(seed: int, form: str) -> bytes:
+        buffer = io.BytesIO()
+        with Image.open(io.BytesIO(jpeg(seed))) as image:
+            image.save(buffer, form, quality=60)
+        return buffer.getvalue()
+
+    store = Store(str(tmp_path / "store"))
+    pictures = {"a.webp": saved(1, "WEBP"), "b.AVIF": saved(2, "AVIF"), "named-so.jpg": saved(3, "WEBP")}
+    boxes_ = {"a.webp": [[4, 4, 8, 8]], "b.AVIF": [[5, 5, 8, 8]]}
+    broken = {
+        "cut.webp": pictures["a.webp"][:-9],
+        "cut.avif": pictures["b.AVIF"][:-9],
+        "no.webp": b"hello world, hello",
+    }
+    device = make_device(files={**pictures, **broken, "annotations.json": coco(boxes_)})
+    report = ingest(device, store)
+    assert (report.found, report.new, report.refused) == (6, 3, 3)
+    rows = {row["path"]: row for row in store.scan(SOURCES).to_pylist()}
+    assert {path: row["image_id"] for path, row in rows.items()} == {p: image_id(d) for p, d in pictures.items()}
+    reasons = refused(store)
+    assert "incomplete" in reasons["cut.webp"]
+    assert "incomplete" in reasons["cut.avif"]
+    assert "not a JPEG, WebP or AVIF" in reasons["no.webp"]
+    for pending in store.missing(ENCODING):
+        frame = read_frame(pending, store.url, {device.name: device})
+        assert frame.image_id == image_id(pictures[pending.path])
+        assert len(frame.boxes) == (pending.path in boxes_)
+    assert not has_news(device, store)

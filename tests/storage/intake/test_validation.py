@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rinr.frames import ImageError, IncompleteJpeg, JpegFacts, check_jpeg
+from rinr.frames import ImageError, IncompletePicture, PictureFacts, check_picture
 from storage.intake import validation
 from storage.intake.validation import PoisonError, Validator
 from tests.conftest import jpeg, picture
@@ -46,14 +46,17 @@ def test_the_answer_is_that_of_the_check():
     whole = jpeg(picture(0, 40, 30))
     with Validator(2) as checks:
         futures = [checks.submit(data) for data in (whole, whole[:-2], b"text", b"", *[whole] * 20)]
-        assert futures[0].result() == check_jpeg(whole) == JpegFacts((40, 30), 1, None)
+        assert futures[0].result() == check_picture(whole) == PictureFacts((40, 30), 1, None)
         for future, kind, says in zip(
-            futures[1:4], (IncompleteJpeg, ImageError, IncompleteJpeg), ("its end", "not a JPEG", "empty"), strict=True
+            futures[1:4],
+            (IncompletePicture, ImageError, IncompletePicture),
+            ("its end", "not a JPEG", "empty"),
+            strict=True,
         ):
             with pytest.raises(ImageError, match=says) as caught:
                 future.result()
             assert type(caught.value) is kind
-        assert {future.result() for future in futures[4:]} == {check_jpeg(whole)}
+        assert {future.result() for future in futures[4:]} == {check_picture(whole)}
 
 
 @pytest.mark.parametrize(
@@ -119,12 +122,14 @@ def test_credentials_do_not_go_where_hostile_bytes_are_decoded(monkeypatch):
 def test_it_works_in_a_thread_and_threads_share_it():
     whole = jpeg(picture())
 
-    def use() -> list[JpegFacts]:
+    def use() -> list[PictureFacts]:
         with Validator(1) as own:
             return [own.submit(whole).result(timeout=100), shared.submit(whole).result(timeout=100)]
 
     with Validator(1) as shared, ThreadPoolExecutor(2) as threads:
-        assert [f.result(timeout=100) for f in [threads.submit(use) for _ in range(2)]] == [[check_jpeg(whole)] * 2] * 2
+        assert [f.result(timeout=100) for f in [threads.submit(use) for _ in range(2)]] == [
+            [check_picture(whole)] * 2
+        ] * 2
 
 
 def test_closing_kills_a_busy_worker_and_cancels_what_waits(tmp_path):
@@ -162,7 +167,7 @@ def test_no_more_than_the_limit_is_on_its_way(monkeypatch, tmp_path):
 
 
 def test_a_file_beyond_the_limit_of_bytes_reaches_no_worker(monkeypatch):
-    monkeypatch.setattr(validation, "MAX_JPEG_BYTES", 10)
+    monkeypatch.setattr(validation, "MAX_PICTURE_BYTES", 10)
     with validator() as checks, pytest.raises(ImageError, match="10 bytes"):
         checks.submit(b"x" * 11).result(timeout=0)
 

@@ -15,6 +15,7 @@ from rinr.cli.info import info
 from rinr.cli.inspect import inspect
 from rinr.cli.keys import app as keys_app
 from rinr.cli.mosaic import mosaic
+from rinr.cli.plan import plan
 from rinr.cli.quarantine import app as quarantine_app
 from rinr.cli.store import app as store_app
 from rinr.version import __version__
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (encode, decode, inspect, info, mosaic, bench, demo, ui, stop):
+for command in (encode, decode, inspect, info, mosaic, bench, plan, demo, ui, stop):
     app.command()(command)
 app.add_typer(clip_app, name="clip")
 app.add_typer(store_app, name="store")

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.network import paper
 from benchmarks.records import Value
+from rinr import traffic
 
 NOT_MEASURED = "not measured"
 
@@ -131,11 +132,11 @@ def _fine_is_good(values: Values, less: float = 0.0) -> bool:
 
 def _of_devices(values: Values, count: int, devices: int) -> _Row:
     figure = f"ratio over {count} devices, by the equation n / (1 + n a)"
-    said = paper.ratio(count - 1, paper.RELATIVE_SIZE)
+    said = traffic.ratio(count - 1, paper.RELATIVE_SIZE)
     raw, best = values.get("paper.raw_relative_size"), values.get("balanced.relative_size")
     if raw is None or best is None:
         return figure, f"{said:.2f}", None, NOT_MEASURED
-    ours = paper.ratio(count - 1, raw), paper.ratio(count - 1, best)
+    ours = traffic.ratio(count - 1, raw), traffic.ratio(count - 1, best)
     reached = "reproduced within 5 %" if ours[0] >= 0.95 * said else "not reproduced with its shapes"
     return (
         figure,
@@ -165,4 +166,4 @@ def _of_class(values: Values, number: int) -> _Row:
 
 
 def _relative(ratio: float, receivers: int) -> float:
-    return 1 / ratio - 1 / receivers
+    return traffic.relative_size(ratio, receivers)

@@ -52,11 +52,6 @@ def raw_bytes(image: EncodedImage) -> int:
     )
 
 
-def ratio(receivers: float, relative_size: float, upload: float = 1.0) -> float:
-    """The paper's equation: how many times fewer bytes cross through the fog than from device to device."""
-    return receivers / (upload + receivers * relative_size)
-
-
 def with_raw_bytes(values: Mapping[str, Any], images: Sequence[EncodedImage], receivers: int) -> dict[str, Value]:
     """Values of the paper's shapes had their weights been sent as they are, from counters of the same run.
 

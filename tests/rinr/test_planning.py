@@ -123,6 +123,8 @@ def test_worth_using_where_uploads_are_small_and_controls_larger():
     assert verdict.worth
     assert verdict.preset == "balanced"
     assert verdict.headline.startswith("Worth using: fog, ours: balanced")
+    # 900 * 3,150 from device to device; 100 * 3,150 + 2,830 up and 399,800 down through the fog.
+    assert any("would give 25.4; the way through the fog makes 3.95 times" in said for said in verdict.reasons)
 
 
 def test_a_control_within_five_per_cent_is_used_instead():

@@ -112,6 +112,10 @@ def test_clips_share_and_a_policy_mixes():
     found = plan.find("clips")
     assert found is not None
     assert found.traffic.down == pytest.approx(900 * (300 + 77 + 2_077 / 20) + 6_500)
+    assert not any("--preset clip" in said for said in judge(plan).reasons)
+    cheaper = planned(clips=one("clip", 200.0, shared=SharedPart(1_000, 20)), policy=policy)
+    # (900 * (277 + 53.85) + 6,500) / (900 * 417 + 6,500), beside the policy, which takes the fewest of frames alone.
+    assert any("--preset clip) come down in 0.80 of" in said for said in judge(cheaper).reasons)
     mixed = plan.find("policy")
     assert mixed is not None
     assert mixed.families == {"cosine": 1, "webp": 1}

@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy [FOLDER ...] --work FOLDER [--arms a,b,c,d-webp,e] [--seeds 3] [--minutes 60]
     python -m benchmarks.accuracy [FOLDER ...] --work FOLDER --arms a,b,c,d-webp,e --report [--plot FILE.png]
+                                   [--record]
 
 A detector is pre-trained on captured JPEGs of some folders. Then eight other sequences arrive in the form that an arm
 says (`benchmarks/accuracy_arms.py`), and it is fine-tuned on their first part; its test are captured JPEGs of their
@@ -24,8 +25,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import records
 from benchmarks.accuracy_arms import Arm, parse
 from benchmarks.accuracy_plot import plot
+from benchmarks.accuracy_record import values_of
 from benchmarks.accuracy_report import Results, as_json, markdown
 from benchmarks.accuracy_run import Experiment, Settings
 from benchmarks.accuracy_split import NEW, divide, new_sequence
@@ -53,6 +56,11 @@ def main() -> None:
         sys.exit("no run is done yet: leave --report away, or give --minutes more")
     if options.plot:
         write_whole(options.plot, plot(found, _title(experiment)))
+    if options.record:
+        settings = {"arms": options.arms, "seeds": len(options.seeds), "sequences": options.new}
+        settings |= {name: getattr(options, name) for name in _NUMBERS}
+        command = records.command("benchmarks.accuracy").replace(" --report", "")  # without it, it is done anew
+        records.write("accuracy", command, values_of(as_json(found)), settings)
     print(json.dumps(as_json(found)) if options.json else markdown(found))
 
 
@@ -70,6 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="do nothing, tell what is there")
     parser.add_argument("--plot", type=Path, help="accuracy over bytes, as a PNG")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    records.add_option(parser, "accuracy")
     parser.add_argument("--device", default="cpu", help="torch device that trains (default cpu)")
     parser.add_argument("--threads", type=int, default=1, help="of torch on the CPU (default 1)")
     parser.add_argument("--canvas", type=_canvas, default=base.canvas, help="training size (default 416x240)")

@@ -1,6 +1,7 @@
 """Clips beside everything that a sceptic would send: still codecs frame by frame, our own single frames, video codecs.
 
     python -m benchmarks.clips [FOLDER ...] [--frames 32] [--sequences Biker,boat1] [--cache DIR] [--access]
+                               [--record]
 
 The first frames of every folder that is a run of frames, at most 640 pixels wide, ten a second. Every way to send them
 is measured at several qualities, and read at the background PSNR and at the object PSNR of a control, each on its own
@@ -14,20 +15,22 @@ Needs PyAV (``pip install -e ".[video]"``). Claims are printed with what was mea
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
-from benchmarks import clip_access, clip_plots
+from benchmarks import clip_access, clip_plots, records
 from benchmarks import clip_payloads as payloads
 from benchmarks.clip_access import Access
 from benchmarks.clip_cache import Cache
 from benchmarks.clip_measure import KEY_DISTANCES, Measuring
 from benchmarks.clip_payloads import scaled
+from benchmarks.clip_record import values_of
 from benchmarks.clip_report import AVIF, CLIPS, JPEG, SINGLE, VIDEOS, Report, Target, report
 from benchmarks.clip_sequences import sequences
 from benchmarks.clip_verdicts import Verdict, verdicts
@@ -56,6 +59,8 @@ def main() -> None:
     if not reports:
         sys.exit("no sequence of that name; see --sequences")
     judged = verdicts(reports)
+    if options.record:
+        _record(_as_json(reports, judged), options)
     if options.json:
         print(json.dumps(_as_json(reports, judged), indent=1))
     else:
@@ -63,6 +68,11 @@ def main() -> None:
     if options.plot_dir:
         for file in clip_plots.draw(reports, options.plot_dir):
             print(file, file=sys.stderr)
+
+
+def _record(found: Mapping[str, Any], options: argparse.Namespace) -> None:
+    settings = {"frames": options.frames, "single": options.single, "clip": options.clip}
+    records.write("clips", records.command("benchmarks.clips", "--cache"), values_of(found), settings)
 
 
 def _options() -> argparse.Namespace:
@@ -78,6 +88,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--cache", type=Path, help="folder of measurements that are taken from earlier runs")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    records.add_option(parser, "clips")
     parser.add_argument("--plot-dir", type=Path, help="where to draw the curves")
     return parser.parse_args()
 
@@ -165,7 +176,7 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value is not None else "–"
 
 
-def _as_json(reports: Sequence[Report], judged: Sequence[Verdict]) -> dict[str, object]:
+def _as_json(reports: Sequence[Report], judged: Sequence[Verdict]) -> dict[str, Any]:
     return {
         "sequences": [
             asdict(each)

@@ -1,6 +1,6 @@
 """Ours beside every codec control that is at least as good, and beside neural controls of the same bytes, as Markdown.
 
-    python -m benchmarks.controls [FOLDER ...] [--frames 2] [--preset balanced --preset fast]
+    python -m benchmarks.controls [FOLDER ...] [--frames 2] [--preset balanced --preset fast] [--record [NAME]]
 
 Claims: `balanced` takes fewer bytes than the cheapest control whose background *and* object PSNR are both no lower,
 over a fine grid of JPEG, WebP and AVIF at full, half and quarter size, whole frames and two-stream, the crops of any
@@ -13,18 +13,18 @@ the bytes of the largest of ours. The winners are then encoded whole, and must c
 """
 
 import argparse
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import PIL
 import torch
 
+from benchmarks import records
+from benchmarks.controls_record import neural_table, summary, table
 from benchmarks.frames import find_folders, read
 from rinr.codec.bytestream import varint
 from rinr.codec.encoded import EncodedImage
@@ -42,6 +42,7 @@ CODECS = ("jpeg", "webp", "avif")
 _ANY = CodecSettings("jpeg", 1, 16)  # a background to try crops on
 
 Statistic = Callable[[np.ndarray], float]
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,21 @@ def main() -> None:
     for name in options.preset or [p.name for p in PRESETS if p.name in ("balanced", "siren", "fast")]:
         _say(f"encoding {len(frames)} frames, {name}")
         ours.append(Sent(name, encode(frames, find_preset(name))))
-    grid = _grid(frames, ours)
-    print(f"{_machine()}; {date.today()}; {len(frames)} frames of {len(set(folders))} folders; ", end="")
+    grid = grid_of(frames, ours)
+    print(f"{records.hardware()}; {date.today()}; {len(frames)} frames of {len(set(folders))} folders; ", end="")
     print(f"{len(grid.presets):,} controls. Bytes a frame, background / object dB.\n")
+    values: Values = {"frames": len(frames), "folders": len(set(folders)), "controls": len(grid.presets)}
     for own in ours:
-        _print_ours(own, grid, frames, of_folder)
+        values |= _beside_codecs(own, grid, frames, of_folder)
+        print(f"{table(values, own.name)}\n\n{summary(values, own.name)}\n", flush=True)
     few = [index for index in range(len(frames)) if index == 0 or folders[index] != folders[index - 1]]
-    print(f"Neural controls at no fewer bytes, over {len(few)} frames:\n")
-    print("| ours | | `rapid` | | `direct` | | residual against `rapid` | against `direct` |")
-    print("|---|---|---|---|---|---|---|---|")
     for own in ours:
-        _print_neural(own, frames, few)
+        values |= _beside_neural(own, frames, few)
+    print(f"Neural controls at no fewer bytes, over {len(few)} frames:\n\n{neural_table(values)}")
+    print("\n".join(_neural_verdicts(values, ours)), flush=True)
+    if options.record:
+        settings = {"frames": options.frames, "presets": [own.name for own in ours]}
+        records.write(options.record, records.command("benchmarks.controls"), values, settings)
 
 
 def _options() -> argparse.Namespace:
@@ -116,10 +121,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--preset", action="append", help="ours; default: balanced, siren and fast where there are such"
     )
+    parser.add_argument("--record", nargs="?", const="controls", help="write docs/records/NAME.json (default controls)")
     return parser.parse_args()
 
 
-def _grid(frames: Sequence[Frame], ours: Sequence[Sent]) -> Grid:
+def grid_of(frames: Sequence[Frame], ours: Sequence[Sent]) -> Grid:
     enough = 1.5 * np.max([own.sizes for own in ours], axis=0)
     whole: list[tuple[CodecSettings, Sent]] = []
     for family in CODECS:
@@ -174,56 +180,60 @@ def _lengths(sent: Sent) -> np.ndarray:
     )
 
 
-def _print_ours(ours: Sent, grid: Grid, frames: Sequence[Frame], of_folder: np.ndarray) -> None:
-    print(f"| `{ours.name}` | bytes | dB | cheapest control no worse in both | bytes | dB | ours / control |")
-    print("|---|---|---|---|---|---|---|")
+def _beside_codecs(ours: Sent, grid: Grid, frames: Sequence[Frame], of_folder: np.ndarray) -> Values:
+    values: Values = {}
     everything = np.ones(len(frames), dtype=bool)
-    for title, statistic in (("**all, mean**", _mean), ("**all, median**", _median)):
-        _print_line(title, ours, grid, everything, statistic, frames)
+    for name, statistic in (("mean", _mean), ("median", _median)):
+        values |= _beside_cheapest(f"{ours.name}.{name}", ours, grid, everything, statistic, frames)
     ratios = []
     for folder in sorted(set(of_folder)):
-        ratios.append(_print_line(folder, ours, grid, of_folder == folder, _mean, None))
+        of = f"{ours.name}.folder.{records.name_part(folder)}"
+        values |= {f"{of}.name": folder} | _beside_cheapest(of, ours, grid, of_folder == folder, _mean, None)
+        ratios.append(values[f"{of}.ratio"])
     known = [ratio for ratio in ratios if ratio is not None]
-    print(f"\nMedian over folders: {np.median(known):.2f} of the cheapest control; below it in ", end="")
-    print(f"{sum(ratio < 1 for ratio in known)} of {len(known)}.")
+    values[f"{ours.name}.folders.median_ratio"] = float(np.median(known)) if known else None
+    values[f"{ours.name}.folders.below"] = sum(ratio < 1 for ratio in known)
+    values[f"{ours.name}.folders.count"] = len(known)
     for name in ("jpeg:5+75", "webp:10/4+80"):
         theirs = Sent(name, encode(frames, find_preset(name)))
-        words = describe(find_preset(name))
-        print(f"Against {words} ({_line(theirs, everything, _mean)} in the mean): ", end="")
-        print(f"{_mean(ours.sizes) / _mean(theirs.sizes):.2f} of its mean bytes, ", end="")
-        print(f"{_median(ours.sizes / theirs.sizes):.2f} in the median over frames, PSNR ", end="")
-        print(f"{_mean(ours.background_db) - _mean(theirs.background_db):+.2f} / ", end="")
-        print(f"{_mean(ours.object_db) - _mean(theirs.object_db):+.2f} dB.")
-    print(flush=True)
+        of = f"{ours.name}.fixed.{records.name_part(name)}"
+        values |= {f"{of}.words": describe(find_preset(name))} | _means(of, theirs, everything, _mean)
+        values[f"{of}.mean_ratio"] = _mean(ours.sizes) / _mean(theirs.sizes)
+        values[f"{of}.median_ratio"] = _median(ours.sizes / theirs.sizes)
+        values[f"{of}.background_gain_db"] = _mean(ours.background_db) - _mean(theirs.background_db)
+        values[f"{of}.object_gain_db"] = _mean(ours.object_db) - _mean(theirs.object_db)
+    return values
 
 
-def _print_line(
-    title: str,
+def _beside_cheapest(
+    of: str,
     ours: Sent,
     grid: Grid,
     chosen: np.ndarray,
     statistic: Statistic,
     check: Sequence[Frame] | None,
-) -> float | None:
-    """One line of the table; the ratio of bytes. With frames to ``check``, the control is encoded again, whole."""
-    own = f"{statistic(ours.sizes[chosen]):,.0f} | {_decibels(ours.background_db, ours.object_db, chosen, statistic)}"
+) -> Values:
+    """Ours over the chosen frames and the cheapest control. With frames to ``check`` that is encoded again, whole."""
+    own = _means(of, ours, chosen, statistic)
     best = grid.cheapest(ours, chosen, statistic)
     if best is None:
-        print(f"| {title} | {own} | none in the grid | – | – | – |", flush=True)
-        return None
+        return own | {f"{of}.ratio": None}
     size = statistic(grid.sizes[best][chosen])
-    ratio = statistic(ours.sizes[chosen]) / size
-    theirs = _decibels(grid.background_db[best], grid.object_db[best], chosen, statistic)
-    print(f"| {title} | {own} | {describe(grid.presets[best])} | {size:,.0f} | {theirs} | {ratio:.2f} |", flush=True)
     if check:
         again = Sent("", encode(check, grid.presets[best]))
         assert np.array_equal(again.sizes, grid.sizes[best])
         assert np.allclose(again.object_db, grid.object_db[best], atol=0.01, equal_nan=True)
         assert np.allclose(again.background_db, grid.background_db[best], atol=0.01, equal_nan=True)
-    return ratio
+    return own | {
+        f"{of}.control": describe(grid.presets[best]),
+        f"{of}.control_bytes": size,
+        f"{of}.control_background_db": statistic(grid.background_db[best][chosen]),
+        f"{of}.control_object_db": statistic(grid.object_db[best][chosen]),
+        f"{of}.ratio": statistic(ours.sizes[chosen]) / size,
+    }
 
 
-def _print_neural(ours: Sent, frames: Sequence[Frame], few: Sequence[int]) -> None:
+def _beside_neural(ours: Sent, frames: Sequence[Frame], few: Sequence[int]) -> Values:
     preset = find_preset(ours.name)
     sent: dict[str, list[EncodedImage]] = {"rapid": [], "direct": []}
     for index in few:
@@ -233,23 +243,33 @@ def _print_neural(ours: Sent, frames: Sequence[Frame], few: Sequence[int]) -> No
         sent["direct"].append(with_bytes(frames[index], total, lambda factor: direct(preset, factor)))
     own = Sent(ours.name, [ours.images[index] for index in few])
     everything = np.ones(len(few), dtype=bool)
-    cells, verdicts = [], []
-    for name, least in (("rapid", 3.0), ("direct", 0.0)):
-        theirs = Sent(name, sent[name])
-        cells.append(_line(theirs, everything, _mean).replace(", ", " | "))
-        gain = _mean(own.object_db) - _mean(theirs.object_db)
-        verdicts.append(f"{gain:+.2f} dB: {'holds' if gain >= least and gain > 0 else '**fails**'}")
-    line = _line(own, everything, _mean).replace(", ", " | ")
-    print(f"| `{ours.name}`, {line} | {' | '.join(cells)} | {' | '.join(verdicts)} |", flush=True)
+    values: Values = {f"{ours.name}.neural.frames": len(few)}
+    values |= _means(f"{ours.name}.neural.ours", own, everything, _mean)
+    for name, images in sent.items():
+        theirs = Sent(name, images)
+        values |= _means(f"{ours.name}.neural.{name}", theirs, everything, _mean)
+        values[f"{ours.name}.neural.{name}.gain_db"] = _mean(own.object_db) - _mean(theirs.object_db)
+    return values
 
 
-def _line(sent: Sent, chosen: np.ndarray, statistic: Statistic) -> str:
-    decibels = _decibels(sent.background_db, sent.object_db, chosen, statistic)
-    return f"{statistic(sent.sizes[chosen]):.0f} bytes, {decibels}"
+def _neural_verdicts(values: Values, ours: Sequence[Sent]) -> Iterator[str]:
+    for own in ours:
+        for name, least in (("rapid", 3.0), ("direct", 0.0)):
+            gain = values[f"{own.name}.neural.{name}.gain_db"]
+            verdict = "holds" if gain >= least and gain > 0 else "**fails**"
+            yield f"`{own.name}`: {gain:+.2f} dB over `{name}`, {least:g} claimed: {verdict}"
 
 
-def _decibels(background: np.ndarray, inside: np.ndarray, chosen: np.ndarray, statistic: Statistic) -> str:
-    return f"{statistic(background[chosen]):.2f} / {statistic(inside[chosen]):.2f}"
+def _means(of: str, sent: Sent, chosen: np.ndarray, statistic: Statistic) -> Values:
+    return {
+        f"{of}.bytes": statistic(sent.sizes[chosen]),
+        f"{of}.background_db": _finite(statistic(sent.background_db[chosen])),
+        f"{of}.object_db": _finite(statistic(sent.object_db[chosen])),
+    }
+
+
+def _finite(db: float) -> float | None:
+    return None if np.isnan(db) else db
 
 
 def _mean(values: np.ndarray) -> float:
@@ -260,17 +280,6 @@ def _mean(values: np.ndarray) -> float:
 def _median(values: np.ndarray) -> float:
     present = values[~np.isnan(values)]
     return float(np.median(present)) if len(present) else float("nan")
-
-
-def _machine() -> str:
-    names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
-    name = names[0] if names else platform.machine()
-    return f"{name}, {os.cpu_count()} cores; torch {torch.__version__} with 1 thread, Pillow {PIL.__version__}"
-
-
-def _cpuinfo() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def _say(text: str) -> None:

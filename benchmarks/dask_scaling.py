@@ -1,6 +1,6 @@
 """The flow `encode` on Dask workers, as ratios to plain encoding in the same run.
 
-    python -m benchmarks.dask_scaling [FOLDER ...] [--parts scaling,overhead,bytes] [--json]
+    python -m benchmarks.dask_scaling [FOLDER ...] [--parts scaling,overhead,bytes] [--json] [--record]
     python -m benchmarks.dask_scaling --gpu [--images 512] [--preset balanced]
 
 Claims:
@@ -30,6 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import records
 from benchmarks.dask_rig import ByteCounter, Load, Waiting, cluster, make_waiting, prefect_server, say, watched_load
 from services.processes import Processes
 from storage.store import Store
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--bytes-images", type=int, default=512, help="of bytes (default 512)")
     parser.add_argument("--gpu", action="store_true", help="encode on the GPU of this machine instead")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    records.add_option(parser, "dask_scaling")
     options = parser.parse_args()
     parts = {"scaling": scaling, "overhead": overhead, "bytes": moved}
     wanted = ["gpu"] if options.gpu else options.parts.split(",")
@@ -66,6 +68,9 @@ def main() -> None:
             folder.mkdir()
             results[part] = (gpu if options.gpu else parts[part])(folder, processes, options)
     results["load"] = [vars(load) for load in loads]
+    if options.record:
+        settings, command = {"batch": options.batch}, records.command("benchmarks.dask_scaling")
+        records.write("dask_scaling", command, records.flat(results), settings)
     if options.json:
         print(json.dumps(results))
         return

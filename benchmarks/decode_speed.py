@@ -1,6 +1,6 @@
 """Time to decode our frames on one core, as a ratio to decoding the captured JPEGs with Pillow in the same run.
 
-    python -m benchmarks.decode_speed [FOLDER ...] [--frames 24]
+    python -m benchmarks.decode_speed [FOLDER ...] [--frames 24] [--record]
 
 Claims: at the working size, `cosine` is decoded at least as fast as Pillow decodes the captured JPEG with ``draft``,
 which is the best it can do; SIREN beats a full decode followed by LANCZOS. A ratio above 1 says by how much a claim
@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import records
 from benchmarks.frames import find_folders
 from rinr.codec.frame import EncodedFrame
 from rinr.decoder import LoadedFrames, load, to_pixels
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path, help="default: every folder below RINR_DATA")
     parser.add_argument("--frames", type=int, default=24, help="in a batch (default 24)")
     parser.add_argument("--encoded", type=int, default=8, help="different ones of ours among them (default 8)")
+    records.add_option(parser, "decode_speed")
     options = parser.parse_args()
     torch.set_num_threads(1)
     # Once a large block was freed, glibc keeps memory that is freed later instead of giving it back to the kernel. With
@@ -114,6 +116,14 @@ def main() -> None:
 
     for name, decibels in lost.items():
         print(f"`{name}`, step 2: {decibels} less PSNR of background and objects, against the working frames.")
+    if options.record:
+        values = {}
+        for name, (wall, cpu) in zip(timed, found, strict=False):
+            of = records.name_part(name)
+            values |= {f"{of}.name": name, f"{of}.wall_ms": 1000 * wall, f"{of}.cpu_ms": 1000 * cpu}
+            values |= {f"{of}.cpu_over_draft": cpu / draft[1], f"{of}.cpu_over_full": cpu / full[1]}
+        settings = {"frames": count, "encoded": options.encoded, "found": len(frames)}
+        records.write("decode_speed", records.command("benchmarks.decode_speed"), values, settings)
 
 
 def medians(works: Sequence[tuple[Callable[[], object], int]], rounds: int) -> list[tuple[float, float]]:

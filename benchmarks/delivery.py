@@ -1,6 +1,7 @@
 """Planning of deliveries: a million candidates for one device, and a thousand devices that share one reading.
 
     python -m benchmarks.delivery [--rows 100000 1000000] [--devices 1000] [--contacts 10 100] [--json FILE]
+                                   [--record]
 
 Rows of images and sources are made up (an image has 32 bytes of payload here, up to three objects, one source), since
 planning reads no payload. Claims:
@@ -31,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks import records
 from rinr.codec.frame import EncodedFrame, pack_frame
 from storage.delivery import deliver
 from storage.fleet import Device, Receives
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1000, help="that share one reading (default 1000)")
     parser.add_argument("--contacts", nargs="+", type=int, default=[10, 100], help="devices that are really sent to")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    records.add_option(parser, "delivery")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores")
     figures: Result = {"planning": [], "contacts": []}
@@ -70,6 +73,11 @@ def main() -> None:
             _print_contacts(figures["contacts"][-1])
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.record:
+        found = {f"rows {each['rows']}": each for each in figures["planning"]}
+        found |= {f"contacts {each['devices']}": each for each in figures["contacts"]}
+        command = records.command("benchmarks.delivery")
+        records.write("delivery", command, records.flat(found), {"rows": options.rows, "contacts": options.contacts})
 
 
 def _planning(store: Store, rows: int, devices: int) -> Result:

@@ -1,6 +1,6 @@
 """What decoding many small networks in one call is worth, and whether a data set's size changes the time of an image.
 
-    python -m benchmarks.grouping [FOLDER ...] [--plot curve.png] [--json numbers.json]
+    python -m benchmarks.grouping [FOLDER ...] [--plot curve.png] [--json numbers.json] [--record]
 
 Pictures are decoded from real payloads of the sample (or of given folders): object networks alone, each as a picture
 of 16x16 pixels, of `fast` (sine networks; at 32x32 as well) and of `instant` (cosine networks), and whole frames of
@@ -22,6 +22,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks import records
 from benchmarks.frames import find_folders, read
 from rinr.decoder import LoadedFrames
 from rinr.encoder import encode
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=2, help="of each folder (default 2)")
     parser.add_argument("--plot", type=Path, help="a PNG of the curves")
     parser.add_argument("--json", type=Path, help="all numbers")
+    records.add_option(parser, "grouping")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kinds = _kinds(options.folders, options.frames)
@@ -68,8 +70,21 @@ def main() -> None:
     if options.json:
         numbers = {"batch": _SIZES, "ms": curves, "images": _COUNTS, "ms_and_bytes_of_images": flat}
         options.json.write_text(json.dumps(numbers, indent=1))
+    if options.record:
+        command = records.command("benchmarks.grouping")
+        records.write("grouping", command, _values(curves, flat), {"frames": options.frames})
     if options.plot:
         _plot(curves, options.plot)
+
+
+def _values(curves: dict[str, list[float]], flat: dict[str, list[tuple[float, float]]]) -> dict[str, float | str]:
+    values: dict[str, float | str] = {}
+    for name, curve in curves.items():
+        of = records.name_part(name)
+        values |= {f"{of}.name": name, f"{of}.alone_ms": curve[0]}
+        values |= {f"{of}.{size}.times": curve[0] / each for size, each in zip(_SIZES, curve, strict=True)}
+        values |= {f"{of}.of_{count}.ms": row[0] for count, row in zip(_COUNTS, flat[name], strict=True)}
+    return values
 
 
 def _kinds(folders: list[Path], count: int) -> list[Kind]:

@@ -1,6 +1,6 @@
 """What a scheduled pipeline costs that finds nothing new, beside a flow that does nothing, on one Prefect server.
 
-    python -m benchmarks.idle_pipeline [--devices 10] [--images 100] [--rounds 5] [--json]
+    python -m benchmarks.idle_pipeline [--devices 10] [--images 100] [--rounds 5] [--json] [--record]
 
 Claims: with all pictures of all devices taken, encoded, delivered and trained on, a run of `pipeline` as the schedule
 starts it takes less than twice the processor time of an empty flow, makes one flow run and two task runs, and leaves
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks import records
 from rinr.encoder import encode
 from rinr.presets import encoding_id, find_preset
 from services.ports import free_port
@@ -101,9 +102,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="on each device (default 100)")
     parser.add_argument("--rounds", type=int, default=5, help="of both in turn (default 5)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of sentences")
+    records.add_option(parser, "idle_pipeline")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         figures = _measure(Path(place), options)
+    if options.record:
+        command = records.command("benchmarks.idle_pipeline")
+        records.write("idle_pipeline", command, records.flat(figures), {"rounds": options.rounds})
     if options.json:
         print(json.dumps(figures))
         return

@@ -1,6 +1,6 @@
 """Ingestion without fitting, as a ratio to plain reading, full decoding and hashing in the same run.
 
-    python -m benchmarks.ingestion [FOLDER ...] [--images 2400] [--known 100000] [--json]
+    python -m benchmarks.ingestion [FOLDER ...] [--images 2400] [--known 100000] [--json] [--record]
 
 Claims: listing, reading, checking, hashing, landing and committing pictures of 1280x720 pixels reaches two thirds of
 the rate at which as many processes read, decode and hash the same files and do nothing else; a run that finds nothing
@@ -32,6 +32,7 @@ from statistics import median
 
 from PIL import Image
 
+from benchmarks import records
 from benchmarks.frames import find_folders
 from rinr.folders import spread
 from rinr.labels import labels_id
@@ -54,10 +55,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="of each side (default 2)")
     parser.add_argument("--known", type=int, default=100_000, help="known files to go over (default 100,000)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    records.add_option(parser, "ingestion")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         taken = _throughput(Path(place), options)
         known = _second_run(Path(place), options.known)
+    if options.record:
+        values = records.flat({"throughput": taken, "second_run": known})
+        records.write("ingestion", records.command("benchmarks.ingestion"), values, {"processes": options.processes})
     if options.json:
         print(json.dumps({"throughput": taken, "second_run": known}))
         return

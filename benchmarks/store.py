@@ -1,6 +1,6 @@
 """The weight store at a million rows: appends, look-ups, scans, what is missing, memory and bytes.
 
-    python -m benchmarks.store [FOLDER ...] [--appends 2000] [--rows 512] [--json FILE]
+    python -m benchmarks.store [FOLDER ...] [--appends 2000] [--rows 512] [--json FILE] [--record]
 
 Real frames are encoded once, and rows like theirs are then appended batch by batch, as a fog node commits them, under
 new ids and with as many bytes in every payload (but random ones: repeated payloads would be compressed away), with a
@@ -39,6 +39,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from benchmarks import records
 from benchmarks.frames import find_folders
 from rinr.codec.encoded import EncodedImage
 from rinr.folders import spread
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--appends", type=int, default=2000, help="batches (default 2000)")
     parser.add_argument("--rows", type=int, default=512, help="images a batch (default 512)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    records.add_option(parser, "store")
     options = parser.parse_args()
     images = _in_process(_encoded, options.folders)
     print(f"{platform.machine()}, {os.cpu_count()} cores; {len(images)} real payloads of balanced, ", end="")
@@ -74,6 +76,9 @@ def main() -> None:
     _print(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if options.record:
+        settings = {"appends": options.appends, "rows": options.rows}
+        records.write("store", records.command("benchmarks.store"), records.flat(figures), settings)
 
 
 def _encoded(folders: list[Path]) -> list[EncodedImage]:

@@ -1,6 +1,7 @@
 """A whole training step and the loader alone, from our payloads and from JPEGs, in one run.
 
     python -m benchmarks.training_speed [FOLDER ...] [--device cuda] [--cores 2] [--cache DIR] [--json FILE]
+                                         [--record]
 
 Same frames on every side (captured JPEGs of 1280x720 to training frames of 640x360), same detector, same
 augmentation on the same accelerator; `benchmarks/jpeg_loaders.py` says what each control does. Sides take turns, round
@@ -17,7 +18,6 @@ Payloads and shrunk JPEGs are made once and kept in ``--cache``; without it they
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,9 +30,11 @@ import numpy as np
 import PIL
 import torch
 
+from benchmarks import records
 from benchmarks.frames import find_folders
 from benchmarks.speed_clock import Side, Spent, Use, settle, turn
 from benchmarks.speed_frames import SIZE, SOURCE, find_pictures
+from benchmarks.speed_record import values_of
 from benchmarks.speed_sides import PRESETS, sides_of
 from benchmarks.speed_verdicts import Figures, verdicts
 from rinr.pool import cores
@@ -74,7 +76,7 @@ def main() -> None:
         distinct = find_pictures(find_folders(options.folders), max(PRESETS.values()), cache)
         sides, missing = sides_of(distinct, options, cache, device)
         measured = _measure(sides, options, device)
-    hardware = _hardware(device)
+    hardware = _hardware()
     figures = {m.side.name: Figures(m.side.kind, *(m.spent[name] for name in MEASURES)) for m in measured}
     judged = verdicts(figures, device.type, missing)
     print(f"{hardware}; {len(distinct)} frames, {SOURCE[0]}x{SOURCE[1]} to {SIZE[0]}x{SIZE[1]}, ", end="")
@@ -83,6 +85,11 @@ def main() -> None:
     for name, why in missing.items():
         print(f"\n{name}: not measured, {why}.")
     print("\n" + "\n".join(f"- {verdict}" for verdict in judged))
+    if options.record:
+        settings = {key: getattr(options, key) for key in ("device", "images", "batch", "rounds", "seconds")}
+        values = values_of([(m.side, m.spent) for m in measured])
+        name = "training_speed_gpu" if device.type == "cuda" else "training_speed"
+        records.write(name, records.command("benchmarks.training_speed"), values, settings)
     if options.json:
         options.json.write_text(
             json.dumps(
@@ -119,6 +126,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--detector-width", type=int, default=32, help="of the detector (default 32)")
     parser.add_argument("--cache", type=Path, help="folder for payloads and shrunk JPEGs (default: thrown away)")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    records.add_option(parser, "training_speed")
     options = parser.parse_args()
     if options.images % options.batch:
         parser.error(f"--images {options.images} must be a multiple of --batch {options.batch}")
@@ -183,13 +191,8 @@ def _table(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def _hardware(device: torch.device) -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    host = f"{names[0] if names else platform.machine()}, {cores()} of {os.cpu_count()} cores"
-    accelerator = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
-    return f"{accelerator}{host}, torch {torch.__version__}, Pillow {PIL.__version__}"
+def _hardware() -> str:
+    return f"{records.hardware()}, {cores()} of them used, torch {torch.__version__}, Pillow {PIL.__version__}"
 
 
 def _say(text: str) -> None:

@@ -51,10 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "device status": ("rinr device status camera-1 --fleet fleet.toml",),
     "device standing": ("rinr device standing --fleet fleet.toml --store store",),
-    "device shrink": (
-        "rinr device shrink /srv/captures /srv/uploads",
-        "rinr device shrink /srv/captures /srv/uploads --codec avif --quality 50 --every 10",
-    ),
+    "device shrink": ("rinr device shrink captures uploads --codec webp --quality 60",),
     "device reset": ("rinr device reset camera-1 --fleet fleet.toml --store store",),
     "keys new": ("rinr keys new --keys keys", "rinr keys new --keys /var/lib/rinr/camera-1/keys --label camera-1"),
     "keys list": ("rinr keys list --keys keys",),

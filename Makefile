@@ -18,7 +18,7 @@ export RINR_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo ui test drills network lint format results results-long install clean
+.PHONY: help demo ui test drills network docs lint format results results-long install clean
 
 help:
 	@echo "make demo     the whole pipeline on the sample: DATA=folder DEVICES=3 FRAMES=12 PRESET=balanced KEEP=1 OUT=demo"
@@ -26,6 +26,7 @@ help:
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
 	@echo "make network  what crosses the radio between ten devices and a fog, by every way of sending (FRAMES=12 DEVICES=10)"
+	@echo "make docs     the documents as pages, with the API reference, in site/"
 	@echo "make lint     ruff, types, import arrows"
 	@echo "make results  measures again what fits into an hour, writes docs/results.md and docs/results.html (results-long: hours)"
 	@echo "make clean    stops what was left and removes what was made"
@@ -51,6 +52,10 @@ drills: $(INSTALLED)
 
 network: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.network $(if $(FRAMES),--frames $(FRAMES)) $(if $(DEVICES),--devices $(DEVICES))
+
+docs: $(INSTALLED)
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html; $(BIN)/mkdocs serve shows it while it is written"
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

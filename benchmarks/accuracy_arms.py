@@ -12,24 +12,30 @@ An arm is written ``BASE[@CHANGE...]``::
 
 Changes are remedies that were tried. Of what is sent (bytes are counted with them): ``margin`` enlarges the boxes of
 object networks, ``decoys`` gives as many boxes without any object a network of their own, ``sharp`` halves the objects'
-step. Of training, which costs no bytes: ``dropped`` shows half of the pictures without their objects' networks,
-``patched`` pastes patches of the pre-training's pictures, ``blurred`` shrinks and enlarges some, ``mixed`` adds the
-pictures of the pre-training, ``full`` decodes at the working size and then shrinks, as is done with JPEGs.
+step, ``shrunk`` encodes from uploads that were shrunk at the device. Of training, which costs no bytes: ``dropped``
+shows half of the pictures without their objects' networks, ``patched`` pastes patches of the pre-training's pictures,
+``blurred`` shrinks and enlarges some, ``mixed`` adds the pictures of the pre-training, ``full`` decodes at the working
+size and then shrinks, as is done with JPEGs.
 """
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from device.shrinking import shrunk_picture
 from rinr.boxes import Box
-from rinr.frames import Frame
+from rinr.frames import Frame, Photo, open_picture
 from rinr.networks.settings import CosineSettings
 from rinr.presets import BALANCED, Preset, find_preset
+from storage.fleet import Uploads
 
 CAPTURED, NOTHING, BACKGROUNDS, OURS = "a", "e", "c", "b"
 SAME_BYTES = ("d-jpeg", "d-webp", "d-avif", "d-rapid")
-CHANGES = ("margin", "decoys", "sharp", "mixed", "dropped", "patched", "blurred", "full")
-_OF_WHAT_IS_SENT = frozenset({"margin", "decoys", "sharp"})
+CHANGES = ("margin", "decoys", "sharp", "shrunk", "mixed", "dropped", "patched", "blurred", "full")
+_OF_WHAT_IS_SENT = frozenset({"margin", "decoys", "sharp", "shrunk"})
+
+UPLOADED = Uploads()
+"""How ``shrunk`` shrinks."""
 
 MARGIN, LEAST_MARGIN = 0.35, 4
 """What ``margin`` adds at each side of a box: a share of the side, and pixels at least."""
@@ -67,8 +73,12 @@ class Arm:
             preset = replace(preset, name="backgrounds", objects=())
         return _sharp(preset) if "sharp" in self.changes else preset
 
-    def boxes(self, frame: Frame) -> Frame:
-        """The frame with the boxes that get networks: they are not always the ones to learn."""
+    def source(self, frame: Frame) -> Frame:
+        """What is encoded of a frame: its pixels as they were uploaded, and the boxes that get networks, which are not
+        always the ones to learn."""
+        if "shrunk" in self.changes:
+            upload = shrunk_picture(Photo(frame.pixels, 1, None), UPLOADED.codec, UPLOADED.quality)
+            frame = replace(frame, pixels=open_picture(upload).pixels)
         if "margin" in self.changes:
             frame = replace(frame, boxes=tuple(sorted(_enlarged(box, frame.size) for box in frame.boxes)))
         if "decoys" in self.changes:

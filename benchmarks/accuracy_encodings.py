@@ -94,7 +94,7 @@ class Encodings:
     ) -> tuple[Preset, list[ShardRow | ShardPart]]:
         preset, read = arm.preset, list(frames())
         if preset is not None and preset.clip:
-            clips = encode_clips([arm.boxes(frame) for frame in read], [None] * len(read), preset)
+            clips = encode_clips([arm.source(frame) for frame in read], [None] * len(read), preset)
             parts = [ShardPart(clip.part) for clip in clips if clip.part]
             return preset, [*parts, *(ShardRow(image.image_id, image.frame) for clip in clips for image in clip.images)]
         if arm.base == BACKGROUNDS:  # those of ours, which do not depend on the objects
@@ -104,7 +104,7 @@ class Encodings:
             ours = [row.frame for row in self.sent(Arm(OURS), name, lambda: read, image_ids).rows]
             preset, images = self._same_bytes(arm.base.removeprefix("d-"), read, ours)
         else:
-            images = self._encode([arm.boxes(frame) for frame in read], preset)
+            images = self._encode([arm.source(frame) for frame in read], preset)
         return preset, [ShardRow(image.image_id, image.frame) for image in images]
 
     def _encode(self, frames: Sequence[Frame], preset: Preset) -> list[EncodedImage]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
@@ -28,7 +29,12 @@ from storage.intake.device_labels import CocoLabels, LabelFileError, PictureLabe
 LEDGER = ".shrunk"
 MAX_NOTES = 100
 
-_SAVED = {"webp": {"method": 6}, "avif": {"speed": 6, "max_threads": 1}}  # bytes must not depend on the machine's cores
+# Colours of small objects at full resolution where the codec can: a capture that is made half as large has them.
+_SAVED: dict[str, dict[str, Any]] = {
+    "webp": {"method": 6, "use_sharp_yuv": True},
+    "avif": {"speed": 6, "subsampling": "4:4:4", "max_threads": 1},  # bytes must not depend on the machine's cores
+    "jpeg": {"optimize": True, "subsampling": "4:4:4"},
+}
 _EXIF_FOLDER, _DATE_TIME, _DATE_TIME_ORIGINAL = 0x8769, 0x0132, 0x9003
 
 Progress = Callable[[str, int, int], None]
@@ -113,12 +119,13 @@ def shrink_captures(device: Device, progress: Progress | None = None) -> ShrinkR
     return shrink(Path(device.captures), Path(device.storage), device.uploads, device.labels, progress)
 
 
-def shrunk_picture(photo: Photo, settings: Uploads, captured_at: datetime | None = None) -> bytes:
+def shrunk_picture(photo: Photo, codec: str, quality: int, captured_at: datetime | None = None) -> bytes:
     """An upright picture at the working size, coded; of its EXIF the time of capture alone stays.
 
     Args:
         photo: as captured.
-        settings: the codec and its quality.
+        codec: ``webp``, ``avif`` or ``jpeg``.
+        quality: the codec's own.
         captured_at: what is written as its time.
     """
     image = Image.fromarray(resize(photo.pixels, working_size(*photo.size)))
@@ -128,7 +135,7 @@ def shrunk_picture(photo: Photo, settings: Uploads, captured_at: datetime | None
         exif[_DATE_TIME] = text  # Pillow leaves out EXIF that has nothing but a folder in it
         exif.get_ifd(_EXIF_FOLDER)[_DATE_TIME_ORIGINAL] = text
     buffer = io.BytesIO()
-    image.save(buffer, settings.codec, quality=settings.quality, exif=exif, **_SAVED[settings.codec])
+    image.save(buffer, codec, quality=quality, exif=exif, **_SAVED[codec])
     return buffer.getvalue()
 
 
@@ -159,9 +166,10 @@ class _Work:
             self.notes.append(f"{file.path}: left for the next run: {error}")
             self.done = replace(self.done, left=self.done.left + 1)
             return
-        made = shrunk_picture(photo, self.settings, self._captured_at(file, photo))
+        codec, quality = self.settings.codec, self.settings.quality
+        made = shrunk_picture(photo, codec, quality, self._captured_at(file, photo))
         smaller = len(made) < len(data)
-        name = self._name(file.path, f".{self.settings.codec}" if smaller else PurePosixPath(file.path).suffix)
+        name = self._name(file.path, f".{codec}" if smaller else PurePosixPath(file.path).suffix)
         written = made if smaller else data
         _write(self.uploads / name, written, file.modified)
         self.ledger.add(

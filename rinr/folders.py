@@ -11,6 +11,7 @@ from rinr.labels import ImageLabels, LabelError, image_id, labels_id, parse_coco
 from rinr.picture_files import PICTURE_SUFFIXES
 
 LABELS_FILE = "annotations.json"
+_ROBOFLOW_LABELS = "_annotations.coco.json"  # as its COCO exports call them
 
 _DIGITS = re.compile("([0-9]+)")
 
@@ -23,7 +24,7 @@ class FolderError(ValueError):
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """One device's frames: pictures and, where there is an ``annotations.json``, their labels."""
+    """A device's frames: pictures and, where there is an ``annotations.json`` or ``_annotations.coco.json``, labels."""
 
     path: Path
     files: tuple[Path, ...]
@@ -84,7 +85,7 @@ def labelled_folders(path: Path) -> list[LabelledFolder]:
     candidates = [path] if _pictures(path) else sorted(p for p in path.iterdir() if p.is_dir() and _pictures(p))
     if not candidates:
         raise FolderError(f"{path} holds no .jpg, .webp or .avif file, nor does any folder directly in it")
-    return [LabelledFolder(p, _pictures(p), _labels(p / LABELS_FILE)) for p in candidates]
+    return [LabelledFolder(p, _pictures(p), _labels(p)) for p in candidates]
 
 
 def spread(items: Sequence[_Item], count: int | None) -> list[_Item]:
@@ -107,8 +108,10 @@ def _pictures(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()))
 
 
-def _labels(file: Path) -> dict[str, ImageLabels]:
-    if not file.exists():
+def _labels(folder: Path) -> dict[str, ImageLabels]:
+    files = (folder / LABELS_FILE, folder / _ROBOFLOW_LABELS)
+    file = next((file for file in files if file.exists()), None)
+    if file is None:
         return {}
     try:
         return parse_coco(file.read_bytes())

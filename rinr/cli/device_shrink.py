@@ -63,7 +63,7 @@ def shrink(
 def told(report: "ShrinkReport") -> str:
     """A run in words."""
     written = report.shrunk + report.as_captured
-    text = f"{report.captured:,} captures: {report.shrunk:,} shrunk"
+    text = f"{report.captured:,} capture{'' if report.captured == 1 else 's'}: {report.shrunk:,} shrunk"
     text += f", {report.as_captured:,} as they are" if report.as_captured else ""
     text += f", {report.known:,} done before" if report.known else ""
     text += f", {report.left:,} left" if report.left else ""

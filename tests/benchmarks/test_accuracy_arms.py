@@ -40,13 +40,13 @@ def test_names_that_are_none(name: str, says: str) -> None:
 
 
 def test_enlarged_boxes_stay_in_the_frame() -> None:
-    first, second = parse("b@margin").boxes(FRAME).boxes
+    first, second = parse("b@margin").source(FRAME).boxes
     assert first == Box(0, 0, 29, 50, "one")  # 7 px at the sides, clipped at the left; 10.5 px rounded to even above
     assert second == Box(136, 46, 64, 16, "two")  # 14 px, clipped at the right; the least, 4 px, above and below
 
 
 def test_decoys_lie_elsewhere_and_follow_from_the_image() -> None:
-    boxes = parse("b@decoys").boxes(FRAME).boxes
+    boxes = parse("b@decoys").source(FRAME).boxes
     decoys = [box for box in boxes if box.label == "decoy"]
     assert {(box.width, box.height) for box in decoys} == {(20, 30), (40, 8)}
     cover = np.zeros((100, 200), int)
@@ -54,8 +54,8 @@ def test_decoys_lie_elsewhere_and_follow_from_the_image() -> None:
         cover[box.slices] += 1
     assert cover.max() == 1
     assert cover.sum() == sum(box.area for box in boxes)
-    assert parse("b@decoys").boxes(FRAME).boxes == boxes
-    assert parse("b@decoys").boxes(replace(FRAME, image_id="cd" * 32)).boxes != boxes
+    assert parse("b@decoys").source(FRAME).boxes == boxes
+    assert parse("b@decoys").source(replace(FRAME, image_id="cd" * 32)).boxes != boxes
 
 
 def test_sharp_halves_the_step_of_objects() -> None:

@@ -8,6 +8,7 @@ from device.job import DeviceJobError, contact
 from device.polling import RAREST, Trouble, poll
 from device.receiving import ReceiveReport
 from device.report import DeviceReport
+from device.shrinking import ShrinkReport
 from storage.inbox import Inbox, InboxError
 from storage.outbox import Outbox, OutboxError
 
@@ -136,3 +137,23 @@ def test_a_setting_that_cannot_be_used_ends_it(bench, scenes):
     bench.deliver(scenes(0, 1))
     with pytest.raises(DeviceJobError, match="abacus"):
         list(poll(replace(bench.job(), torch_device="abacus"), 60.0, wait=Waits()))
+
+
+def test_captures_are_shrunk_at_every_look_and_broken_labels_keep_no_shard(bench, scenes):
+    captures, uploads = bench.folder / "captures", bench.folder / "storage"
+    bench.capture(scenes(0, 2))
+    uploads.rename(captures)
+    device = bench.device.model_copy(update={"captures": str(captures)})
+    job = replace(bench.job(), device=device)
+    whole = (captures / "annotations.json").read_bytes()
+    waits = Waits(
+        lambda: (captures / "annotations.json").write_bytes(b"{"),
+        lambda: bench.deliver(scenes(2, 3)),
+        lambda: (captures / "annotations.json").write_bytes(whole),
+    )
+    events = polled(job, waits)
+    assert [type(event) for event in events] == [ShrinkReport, ReceiveReport, Trouble, ReceiveReport, DeviceReport]
+    assert (events[0].captured, events[0].labels) == (2, 1)
+    assert "annotations.json" in events[2].what or "annotation file" in events[2].what
+    assert events[4].frames == 1
+    assert len(list(uploads.iterdir())) == 4  # two pictures, their labels, and the ledger

@@ -62,3 +62,10 @@ def test_a_broken_file_keeps_its_place_by_name(tmp_path: Path) -> None:
 def test_names_are_put_in_order_by_their_numbers() -> None:
     names = ["b2", "a10", "a9b2", "a9", "10", "9", "", "a9b10"]
     assert sorted(names, key=counting) == ["", "9", "10", "a9", "a9b2", "a9b10", "a10", "b2"]
+
+
+def test_labels_are_found_under_the_name_that_roboflow_gives_them(tmp_path: Path) -> None:
+    found = folder(tmp_path / "cam", {"a.jpg": None}, {"a.jpg": "2026-05-01 11:00:00"})
+    (tmp_path / "cam" / "annotations.json").rename(tmp_path / "cam" / "_annotations.coco.json")
+    (again,) = labelled_folders(tmp_path / "cam")
+    assert again.labels == found.labels != {}

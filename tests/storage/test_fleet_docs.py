@@ -35,7 +35,7 @@ def test_the_document_names_every_field_and_its_default():
 
 def test_the_pieces_in_the_document_are_read():
     pieces = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
-    assert len(pieces) == 5
+    assert len(pieces) == 6
     for piece in pieces:
         table = tomllib.loads(piece)
         assert Fog(**table.pop("fog", {}))

@@ -160,7 +160,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folders", nargs="*", type=Path, help="default: the sequences of 1280x720 below RINR_DATA")
     parser.add_argument("--devices", type=int, default=10, choices=range(2, 51), metavar="N", help="default 10")
     parser.add_argument("--frames", type=int, default=12, help="of each device (default 12)")
-    parser.add_argument("--slow-frames", type=int, help="of each device, for `siren`; default: as for the others")
+    parser.add_argument("--slow-frames", type=int, default=3, help="of each device, for `siren` (default 3)")
     parser.add_argument("--others", action="store_true", help="the other sets below RINR_DATA, each by itself")
     parser.add_argument(
         "--ways", type=_ways, help=f"comma between: {', '.join(WAYS)} (default: all that are affordable)"

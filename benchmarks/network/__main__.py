@@ -49,6 +49,11 @@ class PictureSet:
     name: str
     folders: Sequence[LabelledFolder]
 
+    @property
+    def prefix(self) -> str:
+        """Before the names of its values."""
+        return f"sets.{self.name}." if self.name else ""
+
 
 def main() -> None:
     """Measure, print, and keep a record where that is asked for."""
@@ -68,7 +73,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"settings": settings, "values": values}, indent=1))
     else:
-        print(printed(values, [one.name for one in sets]))
+        print(printed(values, sets))
     if options.record:
         name, command = "network_others" if options.others else "network", records.command("benchmarks.network")
         if is_sample:
@@ -78,16 +83,13 @@ def main() -> None:
         print(file, file=sys.stderr)
 
 
-def printed(values: Mapping[str, records.Value], sets: Sequence[str]) -> str:
+def printed(values: Mapping[str, records.Value], sets: Sequence[PictureSet]) -> str:
     """All tables of a run."""
     found = []
-    for name in sets:
-        prefix = f"{name}." if name else ""
-        found += [
-            f"## {name or 'The frames'}: {values[f'{prefix}{report.DIRECT}.frames']}",
-            report.table(values, prefix),
-        ]
-    if "" in sets:
+    for one in sets:
+        count = values[f"{one.prefix}{report.DIRECT}.frames"]
+        found += [f"## {one.name or 'The set'}: {count} frames", report.table(values, one.prefix)]
+    if not all(one.name for one in sets):
         found += [report.overhead_table(values), "## The paper's figures", figures.table(values)]
     return "\n\n".join(found)
 
@@ -116,7 +118,7 @@ def _measure(sets: Sequence[PictureSet], options: argparse.Namespace) -> dict[st
                 paper_steps=options.paper_steps,
             )
             run.measure(ways)
-            values |= {f"{one.name}.{name}" if one.name else name: value for name, value in run.values.items()}
+            values |= {f"{one.prefix}{name}": value for name, value in run.values.items()}
     return values
 
 

@@ -18,7 +18,7 @@ export RINR_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo ui test drills network lint format results install clean
+.PHONY: help demo ui test drills network lint format results results-long install clean
 
 help:
 	@echo "make demo     the whole pipeline on the sample: DATA=folder DEVICES=3 FRAMES=12 PRESET=balanced KEEP=1 OUT=demo"
@@ -27,7 +27,7 @@ help:
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
 	@echo "make network  what crosses the radio between ten devices and a fog, by every way of sending (FRAMES=12 DEVICES=10)"
 	@echo "make lint     ruff, types, import arrows"
-	@echo "make results  measures what docs/results.md says (five hours)"
+	@echo "make results  measures again what fits into an hour, writes docs/results.md and docs/results.html (results-long: hours)"
 	@echo "make clean    stops what was left and removes what was made"
 
 install: $(INSTALLED)
@@ -63,22 +63,10 @@ format: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 results: $(INSTALLED)
-	@$(BIN)/python -m benchmarks.controls --frames 1
-	@$(BIN)/python -m benchmarks.fit_speed
-	@$(BIN)/python -m benchmarks.decode_speed
-	@$(BIN)/python -m benchmarks.cosine_choices
-	@$(BIN)/python -m benchmarks.store
-	@$(BIN)/python -m benchmarks.ingestion
-	@$(BIN)/python -m benchmarks.delivery
-	@$(BIN)/python -m benchmarks.idle_pipeline
-	@$(BIN)/python -m benchmarks.scaling
-	@$(BIN)/python -m benchmarks.dask_scaling
-	@$(BIN)/python -m benchmarks.training_speed
-	@$(BIN)/python -m benchmarks.timeline docs/timeline.png
-	@$(BIN)/python -m benchmarks.grouping
-	@$(BIN)/python -m benchmarks.view_speed
-	@$(BIN)/python -m benchmarks.loader_budget
-	@$(BIN)/python -m benchmarks.accuracy --work .accuracy --minutes 90 --plot docs/accuracy.png
+	@$(BIN)/python -m benchmarks.results.rerun
+
+results-long: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.results.rerun --long
 
 clean:
 	@if [ -f "$(OUT)/.rinr-demo" ]; then \

@@ -59,7 +59,8 @@ def main() -> None:
     if options.record:
         settings = {"arms": options.arms, "seeds": len(options.seeds), "sequences": options.new}
         settings |= {name: getattr(options, name) for name in _NUMBERS}
-        records.write("accuracy", records.command("benchmarks.accuracy"), values_of(as_json(found)), settings)
+        command = records.command("benchmarks.accuracy").replace(" --report", "")  # without it, it is done anew
+        records.write("accuracy", command, values_of(as_json(found)), settings)
     print(json.dumps(as_json(found)) if options.json else markdown(found))
 
 

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from benchmarks.clip_report import AVIF, CLIPS, JPEG, SINGLE, VIDEOS
 from benchmarks.records import Value, name_part
 
 COLUMNS = {
-    "single": SINGLE, "jpeg": JPEG, "webp": "two-stream WebP", "avif": AVIF, "clips": CLIPS,
-    **{name_part(video.split()[0]): video for video in VIDEOS},
+    "single": "ours, frames alone", "jpeg": "two-stream JPEG", "webp": "two-stream WebP", "avif": "two-stream AVIF",
+    "clips": "ours, clips", "svt-av1": "SVT-AV1 + crops", "x265": "x265 + crops",
 }  # fmt: skip
-"""Names of values, and the ways to send a clip that they stand for."""
+"""Names of values, and the ways to send a clip that they stand for, as `benchmarks/clip_report.py` calls them."""
 
 
 def values_of(found: Mapping[str, Any]) -> dict[str, Value]:
@@ -47,10 +46,14 @@ def table(values: Mapping[str, Value]) -> str:
     for of in sequences(values):
         sizes = {key: values[f"{of}.{key}"] for key in COLUMNS}
         fewest = min(size for size in sizes.values() if size is not None)
-        cells = [
-            "–" if size is None else f"**{size:,.0f}**" if size == fewest else f"{size:,.0f}" for size in sizes.values()
-        ]
+        cells = [_cell(size, bold=size == fewest) for size in sizes.values()]
         decibels = f"{values[f'{of}.background_db']:.2f} / {values[f'{of}.object_db']:.2f}"
         lines.append(f"| {values[f'{of}.name']} | {decibels} | {' | '.join(cells)} |")
     parts = ("–" if (part := values[f"median.{key}"]) is None else f"{part:.2f}" for key in COLUMNS)
     return "\n".join([*lines, f"| median part of frames alone | | {' | '.join(parts)} |"])
+
+
+def _cell(size: Any, bold: bool) -> str:
+    if size is None:
+        return "–"
+    return f"**{size:,.0f}**" if bold else f"{size:,.0f}"

@@ -72,7 +72,7 @@ def main() -> None:
 
 def _record(found: Mapping[str, Any], options: argparse.Namespace) -> None:
     settings = {"frames": options.frames, "single": options.single, "clip": options.clip}
-    records.write("clips", records.command("benchmarks.clips"), values_of(found), settings)
+    records.write("clips", records.command("benchmarks.clips", "--cache"), values_of(found), settings)
 
 
 def _options() -> argparse.Namespace:

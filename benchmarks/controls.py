@@ -97,7 +97,7 @@ def main() -> None:
     for name in options.preset or [p.name for p in PRESETS if p.name in ("balanced", "siren", "fast")]:
         _say(f"encoding {len(frames)} frames, {name}")
         ours.append(Sent(name, encode(frames, find_preset(name))))
-    grid = _grid(frames, ours)
+    grid = grid_of(frames, ours)
     print(f"{records.hardware()}; {date.today()}; {len(frames)} frames of {len(set(folders))} folders; ", end="")
     print(f"{len(grid.presets):,} controls. Bytes a frame, background / object dB.\n")
     values: Values = {"frames": len(frames), "folders": len(set(folders)), "controls": len(grid.presets)}
@@ -125,7 +125,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _grid(frames: Sequence[Frame], ours: Sequence[Sent]) -> Grid:
+def grid_of(frames: Sequence[Frame], ours: Sequence[Sent]) -> Grid:
     enough = 1.5 * np.max([own.sizes for own in ours], axis=0)
     whole: list[tuple[CodecSettings, Sent]] = []
     for family in CODECS:

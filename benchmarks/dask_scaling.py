@@ -69,8 +69,7 @@ def main() -> None:
             results[part] = (gpu if options.gpu else parts[part])(folder, processes, options)
     results["load"] = [vars(load) for load in loads]
     if options.record:
-        settings = {"parts": options.parts, "batch": options.batch, "preset": options.preset}
-        command = records.command("benchmarks.dask_scaling")
+        settings, command = {"batch": options.batch}, records.command("benchmarks.dask_scaling")
         records.write("dask_scaling", command, records.flat(results), settings)
     if options.json:
         print(json.dumps(results))

@@ -128,16 +128,24 @@ def add_option(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--record", action="store_true", help=f"write the figures to docs/records/{name}.json as well")
 
 
-def command(module: str) -> str:
-    """The command line of this process, as somebody else would type it: folders of this machine lose their place."""
-    return shlex.join(["python", "-m", module, *(_without_place(word) for word in sys.argv[1:])])
+def command(module: str, *left_out: str) -> str:
+    """The command line of this process, as somebody else would type it: folders of this machine lose their place.
+
+    Args:
+        module: that was run.
+        left_out: options that change nothing of what is measured, each left out with its value.
+    """
+    words = [word for word, before in zip(sys.argv[1:], sys.argv, strict=False) if not {word, before} & {*left_out}]
+    return shlex.join(["python", "-m", module, *map(_without_place, words)])
 
 
 def hardware() -> str:
     """Processor and number of cores, and the accelerator that torch would use, if any."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+    torch = sys.modules.get("torch")  # not imported for this: what did not need it has not used an accelerator
+    accelerator = f"{torch.cuda.get_device_name()}, " if torch and torch.cuda.is_available() else ""
+    return f"{accelerator}{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def software() -> dict[str, str]:

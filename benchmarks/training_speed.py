@@ -76,7 +76,7 @@ def main() -> None:
         distinct = find_pictures(find_folders(options.folders), max(PRESETS.values()), cache)
         sides, missing = sides_of(distinct, options, cache, device)
         measured = _measure(sides, options, device)
-    hardware = _hardware(device)
+    hardware = _hardware()
     figures = {m.side.name: Figures(m.side.kind, *(m.spent[name] for name in MEASURES)) for m in measured}
     judged = verdicts(figures, device.type, missing)
     print(f"{hardware}; {len(distinct)} frames, {SOURCE[0]}x{SOURCE[1]} to {SIZE[0]}x{SIZE[1]}, ", end="")
@@ -88,7 +88,8 @@ def main() -> None:
     if options.record:
         settings = {key: getattr(options, key) for key in ("device", "images", "batch", "rounds", "seconds")}
         values = values_of([(m.side, m.spent) for m in measured])
-        records.write("training_speed", records.command("benchmarks.training_speed"), values, settings)
+        name = "training_speed_gpu" if device.type == "cuda" else "training_speed"
+        records.write(name, records.command("benchmarks.training_speed"), values, settings)
     if options.json:
         options.json.write_text(
             json.dumps(
@@ -190,10 +191,8 @@ def _table(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def _hardware(device: torch.device) -> str:
-    host = f"{records.hardware()}, {cores()} of them used"
-    accelerator = f"{torch.cuda.get_device_name(device)}, " if device.type == "cuda" else ""
-    return f"{accelerator}{host}, torch {torch.__version__}, Pillow {PIL.__version__}"
+def _hardware() -> str:
+    return f"{records.hardware()}, {cores()} of them used, torch {torch.__version__}, Pillow {PIL.__version__}"
 
 
 def _say(text: str) -> None:

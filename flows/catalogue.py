@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from storage.fleet import Device
+
+DECLARED = Path(__file__).with_name("prefect.yaml")
+"""The file from which `prefect deploy` makes the deployments; it travels with this package."""
 
 FOG_POOL = "fog"
 """The work pool of the fog node: all flows but the devices'."""

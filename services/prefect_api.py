@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,16 +23,23 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+    WorkQueueFilter,
+    WorkQueueFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, StateType, WorkPoolStatus
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Crashed
 
+from flows.catalogue import DECLARED
 from services.prefect_server import PrefectServer, prefect_command
 from services.processes import ServiceError
 
 _FAILURES = 5
 
+_UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _UNFINISHED = [
     StateType.SCHEDULED,
     StateType.PENDING,
@@ -78,11 +86,10 @@ def make_pools(names: tuple[str, ...]) -> None:
                 client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
-def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str], log: Path) -> None:
-    """Make all deployments of a checkout's ``prefect.yaml``, as ``prefect deploy --all`` does.
+def deploy(server: PrefectServer, environment: Mapping[str, str], log: Path) -> None:
+    """Make all deployments of ``flows/prefect.yaml``, as ``prefect deploy --all`` does.
 
     Args:
-        checkout: the folder with ``prefect.yaml``.
         environment: the variables that the file's parameters are filled from.
         log: where the command's output goes.
 
@@ -92,8 +99,8 @@ def deploy(server: PrefectServer, checkout: Path, environment: Mapping[str, str]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         answer = subprocess.run(
-            prefect_command("--no-prompt", "deploy", "--all"),
-            cwd=checkout,
+            prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(DECLARED)),
+            cwd=log.parent,  # it looks around where it runs
             env={**os.environ, **server.environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -110,6 +117,43 @@ def pause_schedules(deployment: str) -> None:
         found = client.read_deployment_by_name(deployment)
         for schedule in found.schedules:
             client.update_deployment_schedule(found.id, schedule.id, active=False)
+
+
+def set_interval(deployment: str, minutes: int) -> None:
+    """Let a deployment's schedules tick every so many minutes from now on."""
+    with _client() as client:
+        found = client.read_deployment_by_name(deployment)
+        for schedule in found.schedules:
+            every = IntervalSchedule(interval=timedelta(minutes=minutes))
+            client.update_deployment_schedule(found.id, schedule.id, schedule=every)
+
+
+def pool_is_ready(name: str) -> bool:
+    """Whether a worker asks a work pool for work."""
+    with _client() as client:
+        return client.read_work_pool(name).status == WorkPoolStatus.READY
+
+
+def end_lost(queues: Mapping[str, Sequence[str] | None]) -> int:
+    """End, in the server's books, what workers that are gone were running; returns how many runs.
+
+    It would be taken for running otherwise, and hold up those that come after it. They find what it has not done.
+
+    Args:
+        queues: work queues by pool, all of a pool where they are ``None``.
+    """
+    count = 0
+    with _client() as client:
+        for pool, names in queues.items():
+            runs = client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY))),
+                work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+                work_queue_filter=None if names is None else WorkQueueFilter(name=WorkQueueFilterName(any_=[*names])),
+            )
+            for run in runs:
+                client.set_flow_run_state(run.id, Crashed(message="its worker was stopped"), force=True)
+            count += len(runs)
+    return count
 
 
 def cancel_unfinished() -> int:

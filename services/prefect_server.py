@@ -12,7 +12,7 @@ from pathlib import Path
 from services.ports import LOOPBACK
 from services.processes import Processes, ServiceError, tail
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class PrefectServer:
             "PREFECT_CLI_PROMPT": "false",
             "PREFECT_WORKER_QUERY_SECONDS": os.environ.get("PREFECT_WORKER_QUERY_SECONDS", "1"),
             "DO_NOT_TRACK": "1",
+            # `python -m` looks for modules where it is called first: a `tasks.py` there would stand in for ours.
+            "PYTHONSAFEPATH": "1",
             # One thread a process: processes are how the work is spread, and more threads would fight over the cores.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }

@@ -121,6 +121,13 @@ class Processes:
                 path.unlink(missing_ok=True)  # half a file: it was written while its writer was killed
         return found
 
+    def running(self, name: str) -> bool:
+        """Whether a process of this name, started now or by an earlier process, is still up."""
+        child = self._children.get(name)
+        if child is not None:
+            return child.poll() is None
+        return any(s.name == name and s.started and _start_time(s.pid) == s.started for s in self.services())
+
     def alive(self) -> list[int]:
         """Process ids of all that still runs: the processes started here, now or earlier, and their descendants."""
         for child in self._children.values():

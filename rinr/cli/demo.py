@@ -17,6 +17,7 @@ from rinr.cli.console import fail, note, out
 from rinr.cli.demo_state import DemoError, Settings, State, claimed, clear, read_state, write_state
 from rinr.cli.demo_view import RunView, print_report, said, step
 from rinr.cli.device_folders import DataError, DeviceFiles, copy_files, plan_devices
+from rinr.cli.sample import SAMPLE
 from rinr.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def demo(
     folder = folder.absolute()
     with _told_errors(folder), _terminable():
         count = frames if frames is not None else (0 if data is None else DEFAULT_FRAMES)
-        source = data.absolute() if data is not None else _checkout() / "sample"
+        source = data.absolute() if data is not None else SAMPLE
         settings = Settings(str(source), devices, count or None, preset, epochs, seed)
         with claimed(folder):
             _demo(settings, folder, keep, port)
@@ -236,7 +237,7 @@ def _deploy(processes: "Processes", server: "PrefectServer", folder: Path, place
     prefect_api.cancel_unfinished()
     prefect_api.make_pools((FOG_POOL, DEVICE_POOL))
     workers.start_fog_worker(processes, server, FOG_POOL)
-    prefect_api.deploy(server, _checkout(), places, folder / "logs" / "deploy.log")
+    prefect_api.deploy(server, places, folder / "logs" / "deploy.log")
     for deployment in DEPLOYMENTS:
         if deployment.scheduled:  # a run of its own accord would compete with the demo's
             prefect_api.pause_schedules(deployment.full_name)
@@ -313,21 +314,13 @@ def _say_addresses(server: "PrefectServer", state: State) -> None:
     out.print(f"All pages: {server.ui}", soft_wrap=True)
 
 
-def _checkout() -> Path:
-    """The folder of the source, with ``prefect.yaml`` and the sample: where we are, or where this package lies."""
-    for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (folder / "prefect.yaml").is_file() and (folder / "flows" / "catalogue.py").is_file():
-            return folder
-    raise DemoError("prefect.yaml is not here: run `rinr demo` in the folder of the project's source")
-
-
 @contextmanager
 def _told_errors(folder: Path) -> Iterator[None]:
     """Turn what goes wrong into one message and an exit code that means something."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise fail(f"the package {error.name} is missing: pip install '.[fog,train]'") from None
+        raise fail(f"the package {error.name} is missing: pip install 'residual-inr[fog,train]'") from None
     except KeyboardInterrupt:
         raise fail("interrupted; all is stopped, and the same command goes on from here", _INTERRUPTED) from None
     except _TerminatedError:

@@ -76,3 +76,4 @@ def test_names_of_codecs_become_names_of_values() -> None:
 def test_the_command_is_what_somebody_else_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["speed.py", "/home/me/data/otb", "--frames", "2", "--arms", "a b"])
     assert records.command("benchmarks.speed") == "python -m benchmarks.speed otb --frames 2 --arms 'a b'"
+    assert records.command("benchmarks.speed", "--frames") == "python -m benchmarks.speed otb --arms 'a b'"

@@ -49,10 +49,10 @@ from pathlib import Path
 from flows.catalogue import DEVICE_POOL, FOG_POOL
 from services import prefect_api
 from services.prefect_server import PrefectServer
-home, port, checkout, fleet, store = sys.argv[1:]
+home, port, fleet, store = sys.argv[1:]
 prefect_api.make_pools((FOG_POOL, DEVICE_POOL))
 places = {"RINR_FLEET": fleet, "RINR_STORE": store}
-prefect_api.deploy(PrefectServer(Path(home), int(port)), Path(checkout), places, Path(home) / "deploy.log")
+prefect_api.deploy(PrefectServer(Path(home), int(port)), places, Path(home) / "deploy.log")
 """
 
 
@@ -109,7 +109,7 @@ class TenDevices:
         try:
             self.server.start(self._server_process)
             self.server.wait(self._server_process)
-            places = [str(place) for place in (self.server.home, self.server.port, CHECKOUT, self.fleet, self.store)]
+            places = [str(place) for place in (self.server.home, self.server.port, self.fleet, self.store)]
             assert self._python("-c", PREPARE, *places).wait(HANG_SECONDS) == 0, "no deployments; see fog.log"
             self.ask("PATCH", f"work_pools/{DEVICE_POOL}", concurrency_limit=RUNS_AT_ONCE)
             for name in NAMES:

@@ -32,11 +32,11 @@ from pathlib import Path
 from flows.catalogue import DEVICE_POOL, FOG_POOL
 from services import prefect_api
 from services.prefect_server import PrefectServer
-home, port, checkout, fleet, store = sys.argv[1:]
+home, port, fleet, store = sys.argv[1:]
 prefect_api.make_pools((FOG_POOL, DEVICE_POOL))
 prefect_api.make_pools((FOG_POOL, DEVICE_POOL))  # what is there already is no error
 places = {"RINR_FLEET": fleet, "RINR_STORE": store}
-prefect_api.deploy(PrefectServer(Path(home), int(port)), Path(checkout), places, Path(home) / "deploy.log")
+prefect_api.deploy(PrefectServer(Path(home), int(port)), places, Path(home) / "deploy.log")
 """
 
 
@@ -117,7 +117,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             environment = server.environment() | {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD}
         server.wait(processes)
         made = Place(server, environment, fleet, folder / "store", folder)
-        made.python(PREPARE, str(server.home), str(server.port), str(CHECKOUT), str(fleet), str(made.store))
+        made.python(PREPARE, str(server.home), str(server.port), str(fleet), str(made.store))
         yield made
     finally:
         processes.stop_all()

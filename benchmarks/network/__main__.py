@@ -113,6 +113,7 @@ def _measure(sets: Sequence[PictureSet], options: argparse.Namespace) -> dict[st
                 folder=scratch / "ways" / (one.name or "all"),
                 fits=fits,
                 say=partial(_say_of, one.name),
+                told=partial(_say_of, one.name, end="\n"),
                 name=one.name,
                 slow_frames=options.slow_frames,
                 paper_steps=options.paper_steps,
@@ -186,8 +187,8 @@ def _ways(text: str) -> tuple[str, ...]:
     return found
 
 
-def _say_of(name: str, text: str) -> None:
-    _say(f"{name}: {text}" if name else text)
+def _say_of(name: str, text: str, end: str = "") -> None:
+    _say(f"{name}: {text}" if name else text, end)
 
 
 def _say(text: str, end: str = "") -> None:

@@ -43,6 +43,7 @@ class Run:
         folder: for the ways' own folders.
         fits: keeps what is encoded.
         say: told what is done.
+        told: told what was measured.
         name: of the set of frames; lower-case letters, digits and hyphens.
         slow_frames: a device, for the ways that are slow to fit; as many as for the others without it.
         paper_steps: of the fits of the paper's shapes.
@@ -54,6 +55,7 @@ class Run:
     folder: Path
     fits: Fits
     say: Say
+    told: Say
     name: str = ""
     slow_frames: int | None = None
     paper_steps: int = 200
@@ -155,6 +157,7 @@ class Run:
     def _keep(self, name: str, measured: Measured, part: float = 1.0) -> None:
         found = report.of_way(measured, self.direct, part=part)
         self.values |= {f"{name}.{key}": value for key, value in found.items()}
+        self.told(f"{name}: {found['bytes']:,} bytes, {found['ratio']:.2f} times fewer, {found['seconds']:.0f} s")
 
 
 def fewer(captures: Captures, count: int) -> Captures:

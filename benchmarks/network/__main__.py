@@ -3,7 +3,8 @@
     python -m benchmarks.network [FOLDER ...] [--frames 12] [--ways balanced,jpeg_fog] [--record] [--json]
 
 Without folders: the sequences of 1280x720 below ``RINR_DATA``, or with ``--others`` every other set in a table of its
-own; the committed sample where ``RINR_DATA`` is not set. How it is measured stands in ``docs/network.md``.
+own; the committed sample where ``RINR_DATA`` is not set. Ctrl-C ends it with what was measured by then. How it is
+measured stands in ``docs/network.md``.
 """
 
 import argparse
@@ -26,11 +27,10 @@ from benchmarks.network.fits import Fits
 from benchmarks.network.pictures import shared_out
 from benchmarks.network.places import running_network
 from benchmarks.network.radio import Shape
-from benchmarks.network.run import OURS, SHRUNK, Run
+from benchmarks.network.run import SHRUNK, WAYS, Run
 from rinr.folders import LabelledFolder, labelled_folders
 from rinr.pool import EncoderPool, cores
 
-WAYS = ("jpeg_fog", *OURS, SHRUNK)
 TARGET = (1280, 720)
 """Size of the captured pictures that the targets speak of, in pixels."""
 
@@ -87,7 +87,7 @@ def printed(values: Mapping[str, records.Value], sets: Sequence[PictureSet]) -> 
     """All tables of a run."""
     found = []
     for one in sets:
-        count = values[f"{one.prefix}{report.DIRECT}.frames"]
+        count = values.get(f"{one.prefix}{report.DIRECT}.frames", "no")
         found += [f"## {one.name or 'The set'}: {count} frames", report.table(values, one.prefix)]
     if not all(one.name for one in sets):
         found += [report.overhead_table(values), "## The paper's figures", figures.table(values)]
@@ -118,8 +118,13 @@ def _measure(sets: Sequence[PictureSet], options: argparse.Namespace) -> dict[st
                 slow_frames=options.slow_frames,
                 paper_steps=options.paper_steps,
             )
-            run.measure(ways)
-            values |= {f"{one.prefix}{name}": value for name, value in run.values.items()}
+            try:
+                run.measure(ways)
+            except KeyboardInterrupt:
+                _say("stopped: what was not measured by now is told so", end="\n")
+                break
+            finally:
+                values |= {f"{one.prefix}{name}": value for name, value in run.values.items()}
     return values
 
 

@@ -20,11 +20,14 @@ from rinr.frames import Frame, working_frame
 from rinr.labels import parse_coco
 from rinr.presets import Preset, find_preset
 
-OURS = ("balanced", "cheapest", "fine", "paper", "siren")
-"""Our ways, by preset."""
+RELAYED = "jpeg_fog"
+"""The captured files, relayed by the fog node."""
 
 SHRUNK = "shrunk"
 """`balanced` with uploads shrunk at the device."""
+
+WAYS = (RELAYED, "balanced", SHRUNK, "paper", "siren", "cheapest", "fine")
+"""All ways but device to device; ours by their presets."""
 
 SLOW = ("siren",)
 """Those that may be given fewer frames."""
@@ -62,17 +65,16 @@ class Run:
     values: dict[str, Value] = field(default_factory=dict)
 
     def measure(self, ways: Iterable[str]) -> None:
-        """Send the frames each way; device to device is always among them."""
+        """Send the frames each of some ways, in their order; device to device is always among them, and first."""
         self.direct = self._send(report.DIRECT, self.captures, device_to_device)
         self._keep(report.DIRECT, self.direct)
-        wanted = set(ways)
-        if "jpeg_fog" in wanted:
-            self._keep("jpeg_fog", self._send("jpeg_fog", self.captures, relayed))
-        for name in OURS:
-            if name in wanted:
+        for name in ways:
+            if name == RELAYED:
+                self._keep(RELAYED, self._send(RELAYED, self.captures, relayed))
+            elif name == SHRUNK:
+                self._measure_shrunk()
+            else:
                 self._measure_ours(name)
-        if SHRUNK in wanted:
-            self._measure_shrunk()
 
     def _measure_ours(self, name: str) -> None:
         try:

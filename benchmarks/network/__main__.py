@@ -3,7 +3,8 @@
     python -m benchmarks.network [FOLDER ...] [--frames 12] [--ways balanced,jpeg_fog] [--record] [--json]
 
 Without folders: the sequences of 1280x720 below ``RINR_DATA``, or with ``--others`` every other set in a table of its
-own; the committed sample where ``RINR_DATA`` is not set. How it is measured stands in ``docs/network.md``.
+own; the committed sample where ``RINR_DATA`` is not set. Ctrl-C ends it with what was measured by then. How it is
+measured stands in ``docs/network.md``.
 """
 
 import argparse
@@ -26,11 +27,10 @@ from benchmarks.network.fits import Fits
 from benchmarks.network.pictures import shared_out
 from benchmarks.network.places import running_network
 from benchmarks.network.radio import Shape
-from benchmarks.network.run import OURS, SHRUNK, Run
+from benchmarks.network.run import SHRUNK, WAYS, Run
 from rinr.folders import LabelledFolder, labelled_folders
 from rinr.pool import EncoderPool, cores
 
-WAYS = ("jpeg_fog", *OURS, SHRUNK)
 TARGET = (1280, 720)
 """Size of the captured pictures that the targets speak of, in pixels."""
 
@@ -48,6 +48,11 @@ class PictureSet:
 
     name: str
     folders: Sequence[LabelledFolder]
+
+    @property
+    def prefix(self) -> str:
+        """Before the names of its values."""
+        return f"sets.{self.name}." if self.name else ""
 
 
 def main() -> None:
@@ -68,7 +73,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"settings": settings, "values": values}, indent=1))
     else:
-        print(printed(values, [one.name for one in sets]))
+        print(printed(values, sets))
     if options.record:
         name, command = "network_others" if options.others else "network", records.command("benchmarks.network")
         if is_sample:
@@ -78,16 +83,13 @@ def main() -> None:
         print(file, file=sys.stderr)
 
 
-def printed(values: Mapping[str, records.Value], sets: Sequence[str]) -> str:
+def printed(values: Mapping[str, records.Value], sets: Sequence[PictureSet]) -> str:
     """All tables of a run."""
     found = []
-    for name in sets:
-        prefix = f"{name}." if name else ""
-        found += [
-            f"## {name or 'The frames'}: {values[f'{prefix}{report.DIRECT}.frames']}",
-            report.table(values, prefix),
-        ]
-    if "" in sets:
+    for one in sets:
+        count = values.get(f"{one.prefix}{report.DIRECT}.frames", "no")
+        found += [f"## {one.name or 'The set'}: {count} frames", report.table(values, one.prefix)]
+    if not all(one.name for one in sets):
         found += [report.overhead_table(values), "## The paper's figures", figures.table(values)]
     return "\n\n".join(found)
 
@@ -111,12 +113,18 @@ def _measure(sets: Sequence[PictureSet], options: argparse.Namespace) -> dict[st
                 folder=scratch / "ways" / (one.name or "all"),
                 fits=fits,
                 say=partial(_say_of, one.name),
+                told=partial(_say_of, one.name, end="\n"),
                 name=one.name,
                 slow_frames=options.slow_frames,
                 paper_steps=options.paper_steps,
             )
-            run.measure(ways)
-            values |= {f"{one.name}.{name}" if one.name else name: value for name, value in run.values.items()}
+            try:
+                run.measure(ways)
+            except KeyboardInterrupt:
+                _say("stopped: what was not measured by now is told so", end="\n")
+                break
+            finally:
+                values |= {f"{one.prefix}{name}": value for name, value in run.values.items()}
     return values
 
 
@@ -160,7 +168,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folders", nargs="*", type=Path, help="default: the sequences of 1280x720 below RINR_DATA")
     parser.add_argument("--devices", type=int, default=10, choices=range(2, 51), metavar="N", help="default 10")
     parser.add_argument("--frames", type=int, default=12, help="of each device (default 12)")
-    parser.add_argument("--slow-frames", type=int, help="of each device, for `siren`; default: as for the others")
+    parser.add_argument("--slow-frames", type=int, default=3, help="of each device, for `siren` (default 3)")
     parser.add_argument("--others", action="store_true", help="the other sets below RINR_DATA, each by itself")
     parser.add_argument(
         "--ways", type=_ways, help=f"comma between: {', '.join(WAYS)} (default: all that are affordable)"
@@ -184,8 +192,8 @@ def _ways(text: str) -> tuple[str, ...]:
     return found
 
 
-def _say_of(name: str, text: str) -> None:
-    _say(f"{name}: {text}" if name else text)
+def _say_of(name: str, text: str, end: str = "") -> None:
+    _say(f"{name}: {text}" if name else text, end)
 
 
 def _say(text: str, end: str = "") -> None:

@@ -24,8 +24,10 @@ _QUALITIES = (0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40, 45, 50,
 _CROP_QUALITIES = (20, 30, 36, 42, 46, 50, 54, 58, 62, 66, 70, 74, 78, 82, 86, 90)
 _SCALES = (4, 2, 1)
 _ANY = CodecSettings("jpeg", 1, 16)  # a background to try crops on
-_NEARLY = 0.3  # dB by which a candidate may be worse on the few frames, to be tried on all
-_MOST_TRIED, _ENOUGH_FOUND = 40, 4  # on all frames
+# dB by which a candidate may be worse than asked on the few frames, to be looked at on all: at first, and once it is
+# known how much better or worse candidates are on all.
+_NEARLY, _CLOSE = 0.3, 0.1
+_MOST_LOOKED, _ENOUGH_PASSED = 40, 4  # on all frames
 
 Say = Callable[[str], None]
 
@@ -45,6 +47,11 @@ class Quality:
         """Whether it is no worse in both than another one, or worse by no more than some dB."""
         pairs = ((self.background_db, other.background_db), (self.object_db, other.object_db))
         return all(asked is None or (own is not None and own >= asked - less) for own, asked in pairs)
+
+    def plus(self, gain: "Quality") -> "Quality":
+        """With some dB more, where they are known."""
+        pairs = ((self.background_db, gain.background_db), (self.object_db, gain.object_db))
+        return Quality(*(own if own is None or more is None else own + more for own, more in pairs))
 
 
 def quality(images: Sequence[EncodedImage]) -> Quality:
@@ -76,18 +83,34 @@ def cheapest(
 
     few = spread(frames, TRIED_ON)
     tried = sorted(_candidates(few, most_bytes, fits, of, say), key=lambda each: each[0])
-    near = [preset for _, preset, found in tried if found.reaches(asked, _NEARLY)]
     best: tuple[float, Preset] | None = None
-    found = 0
-    for number, preset in enumerate(near[:_MOST_TRIED], 1):
-        say(f"{preset.name}, {number} of {min(len(near), _MOST_TRIED)} on all frames")
-        if of(preset, frames).reaches(asked):
+    looked: list[tuple[Quality, Quality]] = []
+    passed = 0
+    for _, preset, on_few in tried:
+        if not on_few.plus(_mean_gain(looked)).reaches(asked, _CLOSE if looked else _NEARLY):
+            continue
+        say(f"{preset.name}, the {len(looked) + 1}. on all frames")
+        on_all = of(preset, frames)
+        looked.append((on_few, on_all))
+        if on_all.reaches(asked):
             size = mean(image.frame.bytes_total for image in fits.encode(frames, preset))
             best = min(filter(None, (best, (size, preset))), key=lambda each: each[0])
-            found += 1
-            if found == _ENOUGH_FOUND:
-                break
+            passed += 1
+        if passed == _ENOUGH_PASSED or len(looked) == _MOST_LOOKED:
+            break
     return best[1] if best else None
+
+
+def _mean_gain(looked: Sequence[tuple[Quality, Quality]]) -> Quality:
+    """By how much candidates were better on all frames than on the few, in the mean of those that were looked at."""
+
+    def gain(few: Sequence[float | None], all_: Sequence[float | None]) -> float | None:
+        return mean_of([b - a if a is not None and b is not None else None for a, b in zip(few, all_, strict=True)])
+
+    return Quality(
+        gain([few.background_db for few, _ in looked], [found.background_db for _, found in looked]),
+        gain([few.object_db for few, _ in looked], [found.object_db for _, found in looked]),
+    )
 
 
 def _candidates(

@@ -79,7 +79,7 @@ def table(values: Mapping[str, Any], prefix: str = "") -> str:
 
     Args:
         values: of the record.
-        prefix: before the ways' names: empty, or ``otb.``.
+        prefix: before the ways' names: empty, or ``sets.otb.``.
     """
     lines = [
         "| | up, MB | down, MB | all, MB | against device to device | of files alone | against the control | "

@@ -20,11 +20,14 @@ from rinr.frames import Frame, working_frame
 from rinr.labels import parse_coco
 from rinr.presets import Preset, find_preset
 
-OURS = ("balanced", "cheapest", "fine", "paper", "siren")
-"""Our ways, by preset."""
+RELAYED = "jpeg_fog"
+"""The captured files, relayed by the fog node."""
 
 SHRUNK = "shrunk"
 """`balanced` with uploads shrunk at the device."""
+
+WAYS = (RELAYED, "balanced", SHRUNK, "paper", "siren", "cheapest", "fine")
+"""All ways but device to device; ours by their presets."""
 
 SLOW = ("siren",)
 """Those that may be given fewer frames."""
@@ -43,6 +46,7 @@ class Run:
         folder: for the ways' own folders.
         fits: keeps what is encoded.
         say: told what is done.
+        told: told what was measured.
         name: of the set of frames; lower-case letters, digits and hyphens.
         slow_frames: a device, for the ways that are slow to fit; as many as for the others without it.
         paper_steps: of the fits of the paper's shapes.
@@ -54,23 +58,23 @@ class Run:
     folder: Path
     fits: Fits
     say: Say
+    told: Say
     name: str = ""
     slow_frames: int | None = None
     paper_steps: int = 200
     values: dict[str, Value] = field(default_factory=dict)
 
     def measure(self, ways: Iterable[str]) -> None:
-        """Send the frames each way; device to device is always among them."""
+        """Send the frames each of some ways, in their order; device to device is always among them, and first."""
         self.direct = self._send(report.DIRECT, self.captures, device_to_device)
         self._keep(report.DIRECT, self.direct)
-        wanted = set(ways)
-        if "jpeg_fog" in wanted:
-            self._keep("jpeg_fog", self._send("jpeg_fog", self.captures, relayed))
-        for name in OURS:
-            if name in wanted:
+        for name in ways:
+            if name == RELAYED:
+                self._keep(RELAYED, self._send(RELAYED, self.captures, relayed))
+            elif name == SHRUNK:
+                self._measure_shrunk()
+            else:
                 self._measure_ours(name)
-        if SHRUNK in wanted:
-            self._measure_shrunk()
 
     def _measure_ours(self, name: str) -> None:
         try:
@@ -155,6 +159,7 @@ class Run:
     def _keep(self, name: str, measured: Measured, part: float = 1.0) -> None:
         found = report.of_way(measured, self.direct, part=part)
         self.values |= {f"{name}.{key}": value for key, value in found.items()}
+        self.told(f"{name}: {found['bytes']:,} bytes, {found['ratio']:.2f} times fewer, {found['seconds']:.0f} s")
 
 
 def fewer(captures: Captures, count: int) -> Captures:

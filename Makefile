@@ -18,13 +18,14 @@ export RINR_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help demo ui test drills docs lint format results results-long install clean
+.PHONY: help demo ui test drills network docs lint format results results-long install clean
 
 help:
 	@echo "make demo     the whole pipeline on the sample: DATA=folder DEVICES=3 FRAMES=12 PRESET=balanced KEEP=1 OUT=demo"
 	@echo "make ui       the Prefect UI on the last demo's database"
 	@echo "make test     the tests (RINR_DATA=folder of real frames)"
 	@echo "make drills   the long ones: kills, whole demos (DRILL=name picks)"
+	@echo "make network  what crosses the radio between ten devices and a fog, by every way of sending (FRAMES=12 DEVICES=10)"
 	@echo "make docs     the documents as pages, with the API reference, in site/"
 	@echo "make lint     ruff, types, import arrows"
 	@echo "make results  measures again what fits into an hour, writes docs/results.md and docs/results.html (results-long: hours)"
@@ -48,6 +49,9 @@ test: $(INSTALLED)
 
 drills: $(INSTALLED)
 	@$(BIN)/pytest -m drill $(if $(DRILL),-k "$(DRILL)")
+
+network: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.network $(if $(FRAMES),--frames $(FRAMES)) $(if $(DEVICES),--devices $(DEVICES))
 
 docs: $(INSTALLED)
 	@$(BIN)/mkdocs build --strict --quiet

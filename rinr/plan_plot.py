@@ -4,7 +4,7 @@ from io import BytesIO
 
 from rinr.planning import Kind, Plan, Way
 
-_DRAWN: tuple[Kind, ...] = ("fog jpeg", "control", "ours", "policy", "clips", "model")
+_DRAWN: tuple[Kind, ...] = ("fog jpeg", "uploads", "control", "ours", "policy", "clips", "model")
 
 
 def draw(plan: Plan, title: str) -> bytes:

@@ -83,6 +83,8 @@ def _reasons(plan: Plan, ours: Way, control: Way | None) -> list[str]:
         _of_broadcasts(plan),
         _of_payloads(ours, control),
         _of_uploads(plan, ours),
+        _of_shrunk_pictures(plan, ours),
+        _of_clips(plan, ours),
         _of_devices_that_encode(plan, ours),
         _of_the_model(plan, ours),
         _of_shortfalls(plan),
@@ -122,6 +124,26 @@ def _of_uploads(plan: Plan, ours: Way) -> str | None:
         f"{plan.bound(receivers):.3g}. As {survey.smaller_uploads.name} at the working size they would have "
         f"{survey.upload_share:.0%} of their bytes, and the bound would be "
         f"{plan.bound(receivers, survey.upload_share):.3g}: plan with --upload {survey.smaller_uploads.name}."
+    )
+
+
+def _of_shrunk_pictures(plan: Plan, ours: Way) -> str | None:
+    straight = next((way for way in plan.ways if way.kind == "uploads" and way.sending.route == "direct"), None)
+    if straight is None:
+        return None
+    return (
+        f"Smaller pictures alone, {straight.preset} from device to device, would give {straight.ratio:.3g}; the way "
+        f"through the fog makes {ours.ratio / straight.ratio:.3g} times of that."
+    )
+
+
+def _of_clips(plan: Plan, ours: Way) -> str | None:
+    clips = plan.find("clips")
+    if clips is None or clips.traffic.total >= ours.traffic.total:
+        return None
+    return (
+        f"Neighbouring frames encoded together (--preset {clips.preset}) come down in "
+        f"{clips.traffic.down / ours.traffic.down:.2f} of the bytes of frames alone."
     )
 
 

@@ -12,7 +12,7 @@ from benchmarks.results import drawings, sliding
 from benchmarks.results.judging import MET, MISSED, UNDECIDED, Row, history, rows, stale
 from benchmarks.results.markers import NOT_MEASURED
 from benchmarks.results.prose import inline, misses
-from benchmarks.results.tables import network_tables, paper_figures, shortened
+from benchmarks.results.tables import network_others_tables, network_tables, paper_figures, shortened
 
 TEMPLATE = Path(__file__).with_name("page.html")
 _VERDICTS = (MET, MISSED, UNDECIDED, NOT_MEASURED)
@@ -31,6 +31,7 @@ def page(found: Mapping[str, Record], document: str, pictures: Path) -> str:
         summary=_summary(judged),
         claims="\n".join(_topic(topic, list(each)) for topic, each in groupby(judged, lambda row: row.topic)),
         network=_tables_html(network_tables(found)),
+        others=_tables_html(network_others_tables(found)),
         paper=_tables_html(paper_figures(found)),
         curves=drawings.curves(found),
         accuracy=drawings.accuracy(found),

@@ -52,6 +52,7 @@ PARTS: tuple[Part, ...] = (
     Part("ingestion", "benchmarks.ingestion", ("--known", "20000"), 4),
     Part("delivery", "benchmarks.delivery", ("--rows", "100000"), 3, real_frames=False),
     Part("idle_pipeline", "benchmarks.idle_pipeline", ("--images", "20", "--rounds", "3"), 3, real_frames=False),
+    Part("network_others", "benchmarks.network", ("--others", "--frames", "4"), 30, True),
     Part("controls_siren", "benchmarks.controls", _CONTROLS_SIREN, 30, True),
     Part("controls_fine", "benchmarks.controls", _CONTROLS_FINE, 30, True),
     Part("store", "benchmarks.store", minutes=60, long=True),

@@ -68,13 +68,17 @@ def paper_figures(found: Mapping[str, Record]) -> str:
 
 def network_tables(found: Mapping[str, Record]) -> str:
     """What crossed the sockets of ten devices and a fog node, way by way, and who counted it."""
-    main = _later("network", "benchmarks.network.report", ("table", "overhead_table"), found)
-    record = found.get("network")
+    return _later("network", "benchmarks.network.report", ("table", "overhead_table"), found)
+
+
+def network_others_tables(found: Mapping[str, Record]) -> str:
+    """The same of every other set of frames, one table each."""
+    record = found.get("network_others")
     if record is None or record.not_measured:
-        return main
+        return _missing("network_others", record)
     table = import_module("benchmarks.network.report").table
     sets = dict.fromkeys(name.split(".")[1] for name in record.values if name.startswith("sets."))
-    return "\n\n".join([main, *(f"{name}:\n\n{table(record.values, f'sets.{name}.')}" for name in sets)])
+    return "\n\n".join([*(f"{name}:\n\n{table(record.values, f'sets.{name}.')}" for name in sets), _origin(record)])
 
 
 def _later(record_name: str, module: str, names: tuple[str, ...], found: Mapping[str, Record]) -> str:
@@ -90,8 +94,12 @@ def _of(record_name: str, tables: tuple[_OfValues, ...], found: Mapping[str, Rec
     record = found.get(record_name)
     if record is None or record.not_measured:
         return _missing(record_name, record)
-    said = "; ".join(each for each in (f"`{record.command}`", record.hardware, record.date, stale(record)) if each)
-    return "\n\n".join([*(table(record.values) for table in tables), f"*{said}*"])
+    return "\n\n".join([*(table(record.values) for table in tables), _origin(record)])
+
+
+def _origin(record: Record) -> str:
+    said = (f"`{record.command}`", record.hardware, record.date, stale(record), history(record))
+    return f"*{'; '.join(each for each in said if each)}*"
 
 
 def _missing(name: str, record: Record | None) -> str:
@@ -114,6 +122,7 @@ TABLES: Mapping[str, Table] = {
     "records": records_table,
     "paper_figures": paper_figures,
     "network": network_tables,
+    "network_others": network_others_tables,
     "uploads": partial(_later, "uploads", "benchmarks.uploads", ("table",)),
     "controls": partial(_of, "controls", _beside_controls("balanced")),
     "neural": partial(_of, "controls", (controls_record.neural_table,)),

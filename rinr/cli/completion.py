@@ -28,6 +28,8 @@ def _values(name: str, default: object) -> Sequence[str]:
         return [preset.name for preset in PRESETS]
     if name in ("device", "accelerator") and default == "auto":  # elsewhere it is the name of a fleet's device
         return PLACES
+    if name == "codec":
+        return ("webp", "avif")
     if name == "labels" and default == "coco":
         return ("coco", "yolo", "voc")
     return ("all", "none") if name == "devices" and default is None else ()

@@ -34,8 +34,6 @@ def shrink(
     Captures stay as they are. What was done is not done again; corrected labels follow; killed at any moment, the next
     run does what is left.
 
-    Example: rinr device shrink /srv/captures /srv/uploads --codec avif --quality 50
-
     Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some captures cannot be read; 130 and 143 interrupted.
     """
     from device.shrinking import ShrinkError

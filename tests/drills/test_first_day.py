@@ -127,7 +127,7 @@ def test_first_day_readme(newcomer: Newcomer, tell: Callable[[str], None]) -> No
     reader = Newcomer(newcomer.venv, newcomer.folder.with_name("reader"))
     reader.folder.mkdir()
     try:
-        for heading in ("Your own pictures", "Your own devices"):
+        for heading in ("Your own pictures", "Before you buy anything", "Your own devices"):
             ((_, block),) = readme_blocks(heading)
             for program, *words in lines(block):
                 assert program == "rinr"

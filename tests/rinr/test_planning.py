@@ -112,6 +112,10 @@ def test_clips_share_and_a_policy_mixes():
     found = plan.find("clips")
     assert found is not None
     assert found.traffic.down == pytest.approx(900 * (300 + 77 + 2_077 / 20) + 6_500)
+    assert not any("--preset clip" in said for said in judge(plan).reasons)
+    cheaper = planned(clips=one("clip", 200.0, shared=SharedPart(1_000, 20)), policy=policy)
+    # (900 * (277 + 53.85) + 6,500) / (900 * 417 + 6,500), beside the policy, which takes the fewest of frames alone.
+    assert any("--preset clip) come down in 0.80 of" in said for said in judge(cheaper).reasons)
     mixed = plan.find("policy")
     assert mixed is not None
     assert mixed.families == {"cosine": 1, "webp": 1}
@@ -123,6 +127,8 @@ def test_worth_using_where_uploads_are_small_and_controls_larger():
     assert verdict.worth
     assert verdict.preset == "balanced"
     assert verdict.headline.startswith("Worth using: fog, ours: balanced")
+    # 900 * 3,150 from device to device; 100 * 3,150 + 2,830 up and 399,800 down through the fog.
+    assert any("would give 25.4; the way through the fog makes 3.95 times" in said for said in verdict.reasons)
 
 
 def test_a_control_within_five_per_cent_is_used_instead():

@@ -63,6 +63,7 @@ def test_an_example_that_does_not_parse_is_noticed() -> None:
         ("rinr bench frames --device c", ["cpu", "cuda"]),
         ("rinr fleet init --labels ", ["coco", "yolo", "voc"]),
         ("rinr up --devices a", ["all"]),
+        ("rinr device shrink a b --codec w", ["webp"]),
         ("rinr do", ["doctor", "down"]),
         ("rinr clip e", ["encode"]),
     ],

@@ -31,7 +31,7 @@ MAX_NOTES = 100
 
 # Colours of small objects at full resolution where the codec can: a capture that is made half as large has them.
 _SAVED: dict[str, dict[str, Any]] = {
-    "webp": {"method": 6, "use_sharp_yuv": True},
+    "webp": {"method": 6},
     "avif": {"speed": 6, "subsampling": "4:4:4", "max_threads": 1},  # bytes must not depend on the machine's cores
     "jpeg": {"optimize": True, "subsampling": "4:4:4"},
 }

@@ -269,8 +269,9 @@ class Uploads(_Table):
         quality: the codec's own, 1 to 100.
     """
 
-    codec: Literal["webp", "avif"] = "webp"
-    quality: Annotated[int, Field(ge=1, le=100)] = 60
+    # What costs at most 0.3 dB of the objects' PSNR (`benchmarks.uploads`): WebP, whose colours are halved, does not.
+    codec: Literal["webp", "avif"] = "avif"
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
 
 
 class Fog(_Table):

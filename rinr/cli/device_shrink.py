@@ -19,8 +19,8 @@ _CODECS, _FORMATS = ("webp", "avif"), ("coco", "yolo", "voc")
 def shrink(
     captures: Annotated[Path, typer.Argument(help="Folder of captured pictures and their labels; it is only read.")],
     uploads: Annotated[Path, typer.Argument(help="Folder of what is uploaded: `storage` of the device.")],
-    codec: Annotated[str, typer.Option(help="webp or avif.")] = "webp",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="The codec's own.")] = 60,
+    codec: Annotated[str, typer.Option(help="webp or avif.")] = "avif",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="The codec's own.")] = 90,
     labels: Annotated[str, typer.Option(help="Their format: coco, yolo or voc, where the format usually has them.")] = (
         "coco"
     ),

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from device import shrinking
-from device.shrinking import ShrinkError, shrink
+from device.shrinking import ShrinkError, ShrinkReport
 from rinr.frames import working_frame
 from rinr.labels import image_id, parse_coco
 from storage.devices import DeviceStorage
@@ -23,6 +23,11 @@ from storage.store import Store
 from tests.conftest import jpeg, picture
 
 LARGE = (1281, 723)
+WEBP = Uploads(codec="webp", quality=60)
+
+
+def shrink(captures: Path, uploads: Path, settings: Uploads = WEBP, labels: LabelsPlace | None = None) -> ShrinkReport:
+    return shrinking.shrink(captures, uploads, settings, labels)
 
 
 @pytest.fixture
@@ -83,7 +88,7 @@ def test_a_second_run_does_what_is_new_and_nothing_else(captures, tmp_path):
     shrink(captures, up)
     before = tree(up)
     times = {path: path.stat().st_mtime_ns for path in up.rglob("*") if path.is_file()}
-    report = shrink(captures, up, Uploads(quality=10))  # other settings are for what comes
+    report = shrink(captures, up, Uploads(codec="avif", quality=10))  # other settings are for what comes
     assert (report.shrunk, report.known, report.labels) == (0, 2, 0)
     assert {path: path.stat().st_mtime_ns for path in up.rglob("*") if path.is_file()} == times
     (up / "a.webp").unlink()  # taken away, as the fog node does where the fleet file says so
@@ -115,7 +120,7 @@ def test_what_is_smaller_as_it_is_goes_as_it_is(tmp_path):
     noise = rng.integers(0, 256, (60, 80, 3), np.uint8)
     (folder / "noise.jpg").write_bytes(jpeg(noise, quality=5))
     label(folder, {"noise.jpg": [[1, 2, 30, 40]]}, (80, 60))
-    report = shrink(folder, tmp_path / "up", Uploads(quality=100))
+    report = shrink(folder, tmp_path / "up", Uploads(codec="webp", quality=100))
     assert (report.shrunk, report.as_captured) == (0, 1)
     assert tree(tmp_path / "up")["noise.jpg"] == (folder / "noise.jpg").read_bytes()
     assert parse_coco((tmp_path / "up" / "annotations.json").read_bytes())["noise.jpg"].boxes[0].width == 30
@@ -176,8 +181,8 @@ def test_label_files_of_single_pictures_go_along(tmp_path, kind):
     for name, text in texts.items():
         (folder / name).write_text(text)
     place = LabelsPlace(format=kind)
-    report = shrink(folder, up, Uploads(), place)
-    assert (report.shrunk, shrink(folder, up, Uploads(), place).labels) == (4, 0)
+    report = shrink(folder, up, WEBP, place)
+    assert (report.shrunk, shrink(folder, up, WEBP, place).labels) == (4, 0)
     expected = {"a.webp", "a.jpeg.webp", "b.webp", "none.webp", *texts} - ({"b.xml"} if kind == "voc" else set())
     assert set(tree(up)) == expected
     assert any("a.jpeg: another capture has its stem" in one for one in report.notes)
@@ -231,7 +236,7 @@ def added(self, entry):
         os.kill(os.getpid(), 9)
     add(self, entry)
 shrinking.os.fsync, shrinking.Ledger.add = fsync, added
-shrinking.shrink(Path(sys.argv[1]), Path(sys.argv[2]))
+shrinking.shrink(Path(sys.argv[1]), Path(sys.argv[2]), shrinking.Uploads(codec="webp", quality=60))
 """
 
 

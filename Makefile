@@ -45,7 +45,7 @@ ui: $(INSTALLED)
 	@$(BIN)/rinr ui --out "$(OUT)"
 
 test: $(INSTALLED)
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 drills: $(INSTALLED)
 	@$(BIN)/pytest -m drill $(if $(DRILL),-k "$(DRILL)")

@@ -340,7 +340,7 @@ def test_boxes_outside_the_frame_are_clipped_or_refused_with_a_note(store: Store
 @pytest.mark.parametrize(
     ("name", "spelled", "reason"),
     [
-        ("gone.jpg", "gone.jpg", "no JPEG of the device's storage has this name; add the file or remove"),
+        ("gone.jpg", "gone.jpg", "no picture of the device's storage has this name; add the file or remove"),
         ("../secret.jpg", "../secret.jpg", "its name holds an empty part, `.` or `..`"),
         ("/etc/a.jpg", "/etc/a.jpg", "its name is an absolute path"),
         ("a\nb.jpg", "a\\nb.jpg", "its name holds control characters"),
@@ -1060,7 +1060,7 @@ def test_labels_of_many_pictures_that_are_not_there_are_bounded(
     labels = coco({f"none-{i}.jpg": [] for i in range(10)} | {"a.jpg": [[1, 1, 2, 2]]})
     report = ingest(make_device("cam-a", {"a.jpg": jpeg(1), "annotations.json": labels}), store)
     assert (report.new, report.refused) == (1, 4)
-    assert "more than 3 entries that speak of no JPEG" in refused(store)["annotations.json"]
+    assert "more than 3 entries that speak of no picture" in refused(store)["annotations.json"]
 
 
 def test_webp_and_avif_are_taken_as_jpegs_are(make_device: MakeDevice, tmp_path: Path) -> None:

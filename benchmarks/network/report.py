@@ -90,6 +90,8 @@ def table(values: Mapping[str, Any], prefix: str = "") -> str:
         said = title
         if f"{prefix}{name}.preset" in values:
             said += f", {values[f'{prefix}{name}.preset']}"
+        if f"{prefix}{name}.uploads" in values:
+            said += f" ({values[f'{prefix}{name}.uploads']})"
         if f"{prefix}{name}.mixture" in values:
             said += f" ({values[f'{prefix}{name}.mixture']})"
         if f"{prefix}{name}.bytes" not in values:

@@ -11,7 +11,7 @@ from benchmarks.network.fits import Fits
 from benchmarks.network.measured import Measured
 from benchmarks.network.pictures import Captures
 from benchmarks.network.places import Network
-from benchmarks.network.shrinking import Originals, shrunk
+from benchmarks.network.shrinking import Originals, shrunk, uploads_told
 from benchmarks.network.ways import Site, device_to_device, encoded, relayed, site
 from benchmarks.records import Value
 from rinr.codec.encoded import EncodedImage
@@ -110,6 +110,7 @@ class Run:
         self._keep_quality(SHRUNK, found)
         share = _bytes(uploads) / _bytes(self.captures)
         self.values[f"{SHRUNK}.upload_share"] = share
+        self.values[f"{SHRUNK}.uploads"] = uploads_told()
         self.values[f"{SHRUNK}.relative_size"] = self._value(SHRUNK, "relative_size") * share
         control = self._measure_control(SHRUNK, uploads, frames, found, measured=originals.quality)
         if control is not None:

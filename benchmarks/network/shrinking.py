@@ -13,6 +13,7 @@ from rinr.frames import Frame
 from rinr.metrics import frame_psnr
 from rinr.picture_files import PICTURE_SUFFIXES
 from rinr.presets import Preset
+from storage.fleet import Uploads
 
 
 def shrunk(captures: Captures, folder: Path) -> Captures:
@@ -29,6 +30,12 @@ def shrunk(captures: Captures, folder: Path) -> Captures:
     shrink(before, after)
     kept = [file for file in sorted(after.iterdir()) if file.suffix in PICTURE_SUFFIXES or file.name == LABELS_FILE]
     return Captures(captures.device, {file.name: file.read_bytes() for file in kept})
+
+
+def uploads_told() -> str:
+    """How devices shrink where nothing else is said, in words."""
+    settings = Uploads()
+    return f"{settings.codec} {settings.quality}"
 
 
 class Originals:

@@ -17,12 +17,12 @@ from rinr.files import write_whole
 from rinr.folders import FolderError
 from rinr.frames import Frame
 from rinr.outcome import Outcome, check_searchable
-from rinr.plan_encoding import Encode, encode_here
-from rinr.plan_plot import draw
-from rinr.plan_sample import FolderSample, sample_folder
-from rinr.plan_survey import NothingMeetsError, Survey, Ways, survey
-from rinr.plan_verdict import judge
-from rinr.planning import Setting, make_plan
+from rinr.planning.encoding import Encode, encode_here
+from rinr.planning.plan import Setting, make_plan
+from rinr.planning.plot import draw
+from rinr.planning.sample import FolderSample, sample_folder
+from rinr.planning.survey import NothingMeetsError, Survey, Ways, survey
+from rinr.planning.verdict import judge
 from rinr.pool import EncoderPool, cores
 from rinr.presets import CHEAPEST, PRESETS, Preset, find_preset
 from rinr.traffic import Exchange

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from rinr import traffic
 from rinr.cli.console import escaped
-from rinr.plan_controls import CROP_QUALITIES, QUALITIES, SCALES
-from rinr.plan_verdict import Verdict
-from rinr.planning import Plan, Way
+from rinr.planning.controls import CROP_QUALITIES, QUALITIES, SCALES
+from rinr.planning.plan import Plan, Way
+from rinr.planning.verdict import Verdict
 from rinr.traffic import ACKNOWLEDGEMENT_BYTES, ROW_BYTES, SHARD_BYTES
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from rinr.outcome import Outcome
-from rinr.plan_encoding import Bench, Uploads, measured
-from rinr.plan_sample import sample_folder
-from rinr.plan_survey import Survey
-from rinr.planning import Plan, Setting, make_plan
+from rinr.planning.encoding import Bench, Uploads, measured
+from rinr.planning.plan import Plan, Setting, make_plan
+from rinr.planning.sample import sample_folder
+from rinr.planning.survey import Survey
 from rinr.presets import find_preset
 from rinr.traffic import ACKNOWLEDGEMENT_BYTES, MAX_SHARD_BYTES, MAX_SHARD_ROWS, MAX_WAITING_SHARDS, Exchange
 from storage import delivery

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from rinr import plan_controls
 from rinr.cli.main import app
 from rinr.cli.plan_options import part, rate, upload
 from rinr.cli.plan_view import duration, size
+from rinr.planning import controls
 from tests.conftest import jpeg, picture
 
 run = CliRunner()
@@ -22,11 +22,11 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """A coarse grid, which is quick; tests of the search itself are elsewhere."""
-    monkeypatch.setattr(plan_controls, "QUALITIES", (5, 40, 95))
-    monkeypatch.setattr(plan_controls, "CROP_QUALITIES", (20, 60, 94))
-    monkeypatch.setattr(plan_controls, "SCALES", (4, 1))
-    monkeypatch.setattr(plan_controls, "CROP_SCALES", (1,))
-    monkeypatch.setattr(plan_controls, "CODECS", ("webp", "jpeg"))
+    monkeypatch.setattr(controls, "QUALITIES", (5, 40, 95))
+    monkeypatch.setattr(controls, "CROP_QUALITIES", (20, 60, 94))
+    monkeypatch.setattr(controls, "SCALES", (4, 1))
+    monkeypatch.setattr(controls, "CROP_SCALES", (1,))
+    monkeypatch.setattr(controls, "CODECS", ("webp", "jpeg"))
 
 
 def fill(path, count, labels=True):

@@ -10,9 +10,9 @@ from rinr.folders import LabelledFolder
 from rinr.frames import Frame, ImageError
 from rinr.metrics import frame_psnr, mean_db
 from rinr.outcome import Outcome
-from rinr.plan_controls import Target, search_controls
-from rinr.plan_encoding import Bench, Encode, Measured, Trial, Uploads, encode_here, measured, shrunk
-from rinr.plan_sample import FolderSample
+from rinr.planning.controls import Target, search_controls
+from rinr.planning.encoding import Bench, Encode, Measured, Trial, Uploads, encode_here, measured, shrunk
+from rinr.planning.sample import FolderSample
 from rinr.presets import Preset, find_preset
 from rinr.weights import parts_of
 

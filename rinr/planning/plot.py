@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-from rinr.planning import Kind, Plan, Way
+from rinr.planning.plan import Kind, Plan, Way
 
 _DRAWN: tuple[Kind, ...] = ("fog jpeg", "uploads", "control", "ours", "policy", "clips", "model")
 

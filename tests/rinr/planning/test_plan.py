@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from rinr.frames import Frame
-from rinr.plan_encoding import Measured, Uploads
-from rinr.plan_plot import draw
-from rinr.plan_sample import FolderSample
-from rinr.plan_survey import Survey
-from rinr.plan_verdict import judge
-from rinr.planning import Plan, Setting, make_plan
+from rinr.planning.encoding import Measured, Uploads
+from rinr.planning.plan import Plan, Setting, make_plan
+from rinr.planning.plot import draw
+from rinr.planning.sample import FolderSample
+from rinr.planning.survey import Survey
+from rinr.planning.verdict import judge
 from rinr.traffic import Exchange, SharedPart
 from tests.conftest import frame
 

@@ -13,7 +13,7 @@ from statistics import mean
 
 from rinr.codec.bytestream import varint
 from rinr.networks.settings import CodecSettings, PolicySettings
-from rinr.plan_encoding import Bench, Trial
+from rinr.planning.encoding import Bench, Trial
 from rinr.presets import Preset, codec_preset
 
 CODECS = ("jpeg", "webp", "avif")

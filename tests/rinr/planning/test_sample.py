@@ -5,7 +5,7 @@ from statistics import mean
 import pytest
 
 from rinr.folders import FolderError
-from rinr.plan_sample import sample_folder, stretches
+from rinr.planning.sample import sample_folder, stretches
 from tests.conftest import jpeg, picture
 
 

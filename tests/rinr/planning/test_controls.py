@@ -5,12 +5,12 @@ from statistics import mean
 
 import pytest
 
-from rinr import plan_controls
 from rinr.encoder import encode
 from rinr.metrics import mean_db
 from rinr.networks.settings import CodecSettings
-from rinr.plan_controls import Target, search_controls
-from rinr.plan_encoding import Bench, shrunk
+from rinr.planning import controls
+from rinr.planning.controls import Target, search_controls
+from rinr.planning.encoding import Bench, shrunk
 from rinr.presets import Preset, codec_preset, find_preset
 from tests.conftest import frame
 
@@ -21,10 +21,10 @@ QUALITIES, CROPS, SCALES = (5, 30, 60, 80), (20, 60, 90), (2, 1)
 @pytest.fixture
 def few(monkeypatch):
     """A grid that can be tried one by one."""
-    monkeypatch.setattr(plan_controls, "QUALITIES", QUALITIES)
-    monkeypatch.setattr(plan_controls, "CROP_QUALITIES", CROPS)
-    monkeypatch.setattr(plan_controls, "SCALES", SCALES)
-    monkeypatch.setattr(plan_controls, "CROP_SCALES", (1,))
+    monkeypatch.setattr(controls, "QUALITIES", QUALITIES)
+    monkeypatch.setattr(controls, "CROP_QUALITIES", CROPS)
+    monkeypatch.setattr(controls, "SCALES", SCALES)
+    monkeypatch.setattr(controls, "CROP_SCALES", (1,))
 
 
 def one_by_one(target: Target, codecs: Sequence[str]) -> dict[Preset, float]:
@@ -45,7 +45,7 @@ def of_one_codec(preset: Preset, codec: str) -> bool:
 
 
 def test_the_cheapest_is_that_of_all_tried_one_by_one(few, monkeypatch):
-    monkeypatch.setattr(plan_controls, "CODECS", ("jpeg", "webp"))
+    monkeypatch.setattr(controls, "CODECS", ("jpeg", "webp"))
     target = Target(24.0, 25.0)
     found = search_controls(Bench(FRAMES, FRAMES), target)
     sizes = one_by_one(target, ("jpeg", "webp"))
@@ -56,7 +56,7 @@ def test_the_cheapest_is_that_of_all_tried_one_by_one(few, monkeypatch):
 
 
 def test_what_nothing_meets_says_what_is_possible(few, monkeypatch):
-    monkeypatch.setattr(plan_controls, "CODECS", ("webp",))
+    monkeypatch.setattr(controls, "CODECS", ("webp",))
     found = search_controls(Bench(FRAMES, FRAMES), Target(90.0, 90.0))
     assert (found.of_codec, found.cheapest) == ({}, None)
     best = encode(FRAMES, find_preset("webp:80"))
@@ -64,7 +64,7 @@ def test_what_nothing_meets_says_what_is_possible(few, monkeypatch):
 
 
 def test_frames_without_boxes_are_sent_whole(few, monkeypatch):
-    monkeypatch.setattr(plan_controls, "CODECS", ("webp",))
+    monkeypatch.setattr(controls, "CODECS", ("webp",))
     bare = [replace(each, boxes=()) for each in FRAMES]
     found = search_controls(Bench(bare, bare), Target(25.0, None))
     assert found.cheapest is not None
@@ -72,7 +72,7 @@ def test_frames_without_boxes_are_sent_whole(few, monkeypatch):
 
 
 def test_progress_rises_and_never_ends_early(few, monkeypatch):
-    monkeypatch.setattr(plan_controls, "CODECS", ("webp",))
+    monkeypatch.setattr(controls, "CODECS", ("webp",))
     told = []
     search_controls(Bench(FRAMES, FRAMES), Target(25.0, 30.0), lambda done, total: told.append((done, total)))
     assert [done for done, _ in told] == list(range(1, len(told) + 1))

@@ -1,6 +1,6 @@
 """A plan: what a round of a fleet's pictures costs in each way of sending them, from what a sample of them measured.
 
-All here is arithmetic over :mod:`rinr.traffic`; what is measured comes from :mod:`rinr.plan_survey`.
+All here is arithmetic over :mod:`rinr.traffic`; what is measured comes from :mod:`rinr.planning.survey`.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rinr.controls import describe
-from rinr.plan_encoding import Measured
-from rinr.plan_survey import Survey
+from rinr.planning.encoding import Measured
+from rinr.planning.survey import Survey
 from rinr.presets import find_preset
 from rinr.traffic import (
     NOTHING_SHARED,

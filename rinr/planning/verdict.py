@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rinr.planning import Plan, Way
+from rinr.planning.plan import Plan, Way
 
 LEVEL = 0.05
 """Two ways whose bytes differ by no more than this part are level: then the simpler one is to be had."""

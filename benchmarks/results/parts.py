@@ -40,7 +40,7 @@ _CONTROLS_SIREN = ("--frames", "1", "--preset", "siren", "--preset", "fast", "--
 _CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fine")
 
 PARTS: tuple[Part, ...] = (
-    Part("network", "benchmarks.network", minutes=12),
+    Part("network", "benchmarks.network", ("--frames", "6", "--slow-frames", "2"), 20),
     Part("uploads", "benchmarks.uploads", minutes=4),
     Part("slider", "benchmarks.slider", minutes=2, real_frames=False),
     Part("curves", "benchmarks.sample_curves", minutes=2, real_frames=False),

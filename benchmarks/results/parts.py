@@ -48,7 +48,7 @@ PARTS: tuple[Part, ...] = (
     Part("decode_speed", "benchmarks.decode_speed", minutes=3),
     Part("fit_speed", "benchmarks.fit_speed", ("--frames", "3", "--parts", "presets,cores,instant"), 4),
     Part("controls", "benchmarks.controls", ("--frames", "1", "--preset", "balanced"), 14),
-    Part("training_speed", "benchmarks.training_speed", ("--preset", "balanced", "--preset", "instant"), 8),
+    Part("training_speed", "benchmarks.training_speed", ("--preset", "balanced", "--preset", "instant", "--rounds", "7"), 10),
     Part("ingestion", "benchmarks.ingestion", ("--known", "20000"), 4),
     Part("delivery", "benchmarks.delivery", ("--rows", "100000"), 3, real_frames=False),
     Part("idle_pipeline", "benchmarks.idle_pipeline", ("--images", "20", "--rounds", "3"), 3, real_frames=False),

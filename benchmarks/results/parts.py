@@ -38,6 +38,7 @@ _ACCURACY = "a,e,b,b@dropped,b@patched@dropped,c,d-webp@patched@dropped,fast@pat
 
 _CONTROLS_SIREN = ("--frames", "1", "--preset", "siren", "--preset", "fast", "--record", "controls_siren")
 _CONTROLS_FINE = ("--frames", "1", "--preset", "fine", "--record", "controls_fine")
+_TRAINING = ("--preset", "balanced", "--preset", "instant", "--rounds", "7")
 
 PARTS: tuple[Part, ...] = (
     Part("network", "benchmarks.network", ("--frames", "6", "--slow-frames", "2"), 20),
@@ -48,7 +49,7 @@ PARTS: tuple[Part, ...] = (
     Part("decode_speed", "benchmarks.decode_speed", minutes=3),
     Part("fit_speed", "benchmarks.fit_speed", ("--frames", "3", "--parts", "presets,cores,instant"), 4),
     Part("controls", "benchmarks.controls", ("--frames", "1", "--preset", "balanced"), 14),
-    Part("training_speed", "benchmarks.training_speed", ("--preset", "balanced", "--preset", "instant", "--rounds", "7"), 10),
+    Part("training_speed", "benchmarks.training_speed", _TRAINING, 10),
     Part("ingestion", "benchmarks.ingestion", ("--known", "20000"), 4),
     Part("delivery", "benchmarks.delivery", ("--rows", "100000"), 3, real_frames=False),
     Part("idle_pipeline", "benchmarks.idle_pipeline", ("--images", "20", "--rounds", "3"), 3, real_frames=False),

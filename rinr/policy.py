@@ -18,6 +18,8 @@ from rinr.presets import ObjectClass, Preset, Settings, codec_preset
 
 Trial = Callable[[Preset], EncodedImage]
 
+ITSELF = "the file itself"
+
 
 def cheapest(preset: Preset, trial: Trial, captured: EncodedImage | None = None) -> EncodedImage:
     """Encode one image as the preset's policy says.
@@ -42,7 +44,7 @@ def cheapest(preset: Preset, trial: Trial, captured: EncodedImage | None = None)
     background = once.preset_of(ours).background
     candidates = [ours, *_Codecs(policy, asked, once, ours, background).candidates()]
     if captured is not None:
-        candidates.append(replace(captured, preset="the file itself"))
+        candidates.append(replace(captured, preset=ITSELF))
     best = min(candidates, key=lambda image: (_short(asked, image), image.frame.bytes_total))
     return replace(best, preset=preset.name, stopped=_words(policy, asked, best, ours, candidates))
 
@@ -161,7 +163,8 @@ def _words(
             of = "" if policy.object_db is not None else " of the networks"
             reached = "reached" if got >= want else f"not reached, best possible: {got:.1f} dB"
             words.append(f"{name} {want:.4g}{of} {reached}")
-    others = [image for image in candidates if image is not ours and _short(asked, image) <= _short(asked, best)]
+    files = [image for image in candidates if image is not ours and (image is best or image.preset != ITSELF)]
+    others = [image for image in files if _short(asked, image) <= _short(asked, best)]
     cheapest_other = min(others, key=lambda image: image.frame.bytes_total, default=None)
     sizes = [f"{ours.family} {ours.frame.bytes_total:,} bytes" + (" (short of it)" if _short(asked, ours) else "")]
     if cheapest_other is not None:

@@ -104,6 +104,14 @@ def test_the_file_itself_is_the_last_resort():
     assert image.preset == "cheapest:60/60"
 
 
+def test_a_file_that_is_no_help_is_not_named():
+    itself = encoded_image(
+        1, family="jpeg", background_db=100.0, object_db=100.0, frame=EncodedFrame(64, 48, b"x" * 5_000)
+    )
+    image = cheapest(replace(BALANCED, policy=SMALL), Formula(300), itself)
+    assert image.stopped.endswith(f"cosine {image.frame.bytes_total} bytes, every codec more")
+
+
 def test_real_frames_are_as_good_as_balanced_in_no_more_bytes():
     frames = [frame(seed, width=96, height=64) for seed in range(2)]
     ours, chosen = encode(frames, BALANCED), encode(frames, CHEAPEST)

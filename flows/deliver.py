@@ -30,7 +30,8 @@ def deliver(
 
     The runs are created here one after another, each on its device's own queue, and not waited for.
     """
-    described, named = read_fleet(fleet), preset_of(fleet, preset)
+    described = read_fleet(fleet)
+    named = preset_of(described, preset)
     training = {"fleet": fleet, "epochs": epochs, "seed": seed, "accelerator": accelerator}
     with turn("deliver", store):
         devices = find_waiting(described, store, named, training)

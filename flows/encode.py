@@ -6,7 +6,7 @@ from flows.parameters import BatchSize, Cluster, FleetFile, PresetName, StoreUrl
 from tasks.cluster_settings import ClusterSettings
 from tasks.encode import clips_of, find_missing, sweep_landing
 from tasks.ending import ended
-from tasks.fleet import preset_of
+from tasks.fleet import preset_of, read_fleet
 from tasks.publish_encode import encoding_sentence, publish_encoded
 from tasks.turns import turn
 
@@ -25,17 +25,17 @@ def encode(
 
     What an interrupted run has committed is not encoded again.
     """
-    added, named = 0, preset_of(fleet, preset)
+    devices = read_fleet(fleet)
+    added, named = 0, preset_of(devices, preset)
     with turn("encode", store):
         if find_missing(store, named, limit=1):  # a cluster costs seconds to start, so none is started for nothing
             from flows.fit import fit_on  # nor is Dask imported: half of what a scheduled run takes that finds nothing
 
             added = fit_on(cluster, fleet, store, named, batch, accelerator)
         if added and clips_of(named):
-            from tasks.fleet import read_fleet
             from tasks.publish_clips import publish_clips
 
-            publish_clips(read_fleet(fleet), store, named)  # while what has landed is there to be shown
+            publish_clips(devices, store, named)  # while what has landed is there to be shown
         sweep_landing(store, named)
     if added:
         publish_encoded(store, named, added)

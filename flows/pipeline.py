@@ -58,7 +58,8 @@ def pipeline(
     part of a stage did. With no patience, as on schedule, the devices are not waited for, and where nothing is new the
     run ends at once, with no result.
     """
-    devices, named = read_fleet(fleet), preset_of(fleet, preset)
+    devices = read_fleet(fleet)
+    named = preset_of(devices, preset)
     news = EVERYTHING if patience else look_for_news(devices, store, named)
     if not news:
         return ended(None, NOTHING_NEW)

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -73,9 +73,10 @@ def encode(
     """
     if outcome is not None and outcome.asks:
         check_searchable(preset)
-        return _encode_by_outcome(frames, preset, outcome, device, progress)
+        search = partial(reach, outcome, preset)
+        return _encode_one_by_one(frames, encoding_id(preset, outcome), search, device, progress)
     if preset.policy is not None:
-        return _encode_by_policy(frames, preset, device, progress)
+        return _encode_one_by_one(frames, encoding_id(preset), partial(_by_policy, preset), device, progress)
     networks = [preset.background] * len(frames)
     networks += [
         settings
@@ -115,31 +116,19 @@ def _encode_group(
     return encode_on(frames, backgrounds, preset, device=device, on_work=on_work, started=started)
 
 
-def _encode_by_outcome(
-    frames: Sequence[Frame], preset: Preset, outcome: Outcome, device: str, progress: Progress | None
+def _encode_one_by_one(
+    frames: Sequence[Frame],
+    name: str,
+    search: "Callable[[_Trials], EncodedImage]",
+    device: str,
+    progress: Progress | None,
 ) -> list[EncodedImage]:
-    """One frame after another, each with steps of its own."""
-    name, images = encoding_id(preset, outcome), []
-    for index, frame in enumerate(frames):
-        started = time.perf_counter()
-        image = reach(outcome, preset, _Trials(frame, device))
-        images.append(replace(image, encoding_id=name, fit_seconds=time.perf_counter() - started))
-        if progress:
-            progress(index + 1, len(frames))
-    return images
-
-
-def _encode_by_policy(
-    frames: Sequence[Frame], preset: Preset, device: str, progress: Progress | None
-) -> list[EncodedImage]:
-    """One frame after another, each by the family that takes the fewest bytes."""
+    """One frame after another, each as a search over its trials finds it; ``name`` is the encoding's id."""
     images = []
     for index, frame in enumerate(frames):
-        started, trial = time.perf_counter(), _Trials(frame, device)
-        itself = captured_member(frame)
-        image = cheapest(preset, trial, trial.on(itself) if itself else None)
-        seconds = time.perf_counter() - started
-        images.append(replace(image, encoding_id=encoding_id(preset), fit_seconds=seconds))
+        started = time.perf_counter()
+        image = search(_Trials(frame, device))
+        images.append(replace(image, encoding_id=name, fit_seconds=time.perf_counter() - started))
         if progress:
             progress(index + 1, len(frames))
     return images
@@ -159,11 +148,18 @@ class _Trials:
         (image,) = encode_on([self.frame], self.backgrounds[settings], preset, device=self.device, started=started)
         return image
 
-    def on(self, background: Member) -> EncodedImage:
-        """The frame as a background that is fitted already, without objects of their own."""
-        preset = codec_preset(CodecSettings(background.family.name, MAX_QUALITY))
-        (image,) = encode_on([self.frame], [background], preset, device=self.device, started=time.perf_counter())
+    def captured(self) -> EncodedImage | None:
+        """The captured file as a background, without objects of their own; ``None`` where it cannot be one."""
+        itself = captured_member(self.frame)
+        if itself is None:
+            return None
+        preset = codec_preset(CodecSettings(itself.family.name, MAX_QUALITY))
+        (image,) = encode_on([self.frame], [itself], preset, device=self.device, started=time.perf_counter())
         return image
+
+
+def _by_policy(preset: Preset, trials: _Trials) -> EncodedImage:
+    return cheapest(preset, trials, trials.captured())
 
 
 def fit_backgrounds(

@@ -7,11 +7,13 @@ beneath them, so the cheapest frame and the cheapest crops are found one after t
 preset's own background too, where its networks are better at the background alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from rinr.codec.encoded import EncodedImage
+from rinr.halving import lowest_that_does
 from rinr.networks.settings import MAX_QUALITY, CodecSettings, PolicySettings
 from rinr.outcome import Outcome, reach
 from rinr.presets import ObjectClass, Preset, Settings, codec_preset
@@ -109,19 +111,13 @@ class _Codecs:
 
     def lowest(self, preset_of: Callable[[int], Preset], asked: Outcome, most: int | None) -> int | None:
         """The lowest quality that meets what is asked, by halving; ``None`` where none does for fewer than ``most``."""
-        low, high, found = 0, MAX_QUALITY, None
-        if most is not None and self.trial(preset_of(0)).frame.bytes_total >= most:
-            return None
-        while low <= high:
-            middle = (low + high) // 2
-            image = self.trial(preset_of(middle))
-            if asked.met_by(image):
-                found, high = middle, middle - 1
-            elif most is not None and image.frame.bytes_total >= most:
-                return None
-            else:
-                low = middle + 1
-        return found
+        return lowest_that_does(
+            MAX_QUALITY + 1,
+            lambda quality: self.trial(preset_of(quality)),
+            asked.met_by,
+            lambda image: image.frame.bytes_total,
+            math.inf if most is None else most,
+        )
 
 
 def _whole(settings: CodecSettings, quality: int) -> Preset:

@@ -22,13 +22,9 @@ def read_fleet(path: str) -> Fleet:
     return fleet
 
 
-def preset_of(path: str, preset: str) -> str:
-    """The preset itself, or for ``fleet`` the one that the fleet file names.
-
-    Raises:
-        FleetError: the file cannot be read, or a field of it is wrong.
-    """
-    return load_fleet(path).fog.preset if preset == "fleet" else preset
+def preset_of(fleet: Fleet, preset: str) -> str:
+    """The preset itself, or for ``fleet`` the one that the fleet file names."""
+    return fleet.fog.preset if preset == "fleet" else preset
 
 
 def secrets(reference: Reference) -> str:

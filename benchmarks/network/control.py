@@ -14,6 +14,7 @@ from benchmarks.network.fits import Fits
 from rinr.codec.encoded import EncodedImage
 from rinr.folders import spread
 from rinr.frames import Frame
+from rinr.metrics import mean_db
 from rinr.networks.settings import CodecSettings
 from rinr.presets import Preset, codec_preset, find_preset
 
@@ -56,7 +57,7 @@ class Quality:
 
 def quality(images: Sequence[EncodedImage]) -> Quality:
     """Of encoded frames, as measured when they were encoded."""
-    return Quality(mean_of([i.background_db for i in images]), mean_of([i.object_db for i in images]))
+    return Quality(mean_db([i.background_db for i in images]), mean_db([i.object_db for i in images]))
 
 
 def cheapest(
@@ -105,7 +106,7 @@ def _mean_gain(looked: Sequence[tuple[Quality, Quality]]) -> Quality:
     """By how much candidates were better on all frames than on the few, in the mean of those that were looked at."""
 
     def gain(few: Sequence[float | None], all_: Sequence[float | None]) -> float | None:
-        return mean_of([b - a if a is not None and b is not None else None for a, b in zip(few, all_, strict=True)])
+        return mean_db([b - a if a is not None and b is not None else None for a, b in zip(few, all_, strict=True)])
 
     return Quality(
         gain([few.background_db for few, _ in looked], [found.background_db for _, found in looked]),
@@ -145,9 +146,3 @@ def _candidates(
                 for of_crops, more, object_db in crops:
                     pair = find_preset(codec_preset(settings, of_crops).name)
                     yield size + more, pair, Quality(found.background_db, object_db)
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """Of those that are known; ``None`` where none is."""
-    known = [value for value in values if value is not None]
-    return mean(known) if known else None

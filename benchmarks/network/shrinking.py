@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.network.control import Quality, mean_of
+from benchmarks.network.control import Quality
 from benchmarks.network.fits import Fits
 from benchmarks.network.pictures import Captures
 from device.shrinking import shrink
 from rinr.decoder import decode
 from rinr.folders import LABELS_FILE
 from rinr.frames import Frame
-from rinr.metrics import frame_psnr
+from rinr.metrics import frame_psnr, mean_db
 from rinr.picture_files import PICTURE_SUFFIXES
 from rinr.presets import Preset
 from storage.fleet import Uploads
@@ -57,4 +57,4 @@ class Originals:
         for upload, image in zip(uploaded, self._fits.encode(uploaded, preset), strict=True):
             frame = self._captured[upload.image_id]
             found.append(frame_psnr(frame.pixels, decode(image.frame), frame.boxes))
-        return Quality(mean_of([one for one, _ in found]), mean_of([one for _, one in found]))
+        return Quality(mean_db([one for one, _ in found]), mean_db([one for _, one in found]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 
 from rinr.codec.bytestream import varint
+from rinr.halving import lowest_that_does
 from rinr.networks.settings import CodecSettings, PolicySettings
 from rinr.planning.encoding import Bench, Trial
 from rinr.presets import Preset, codec_preset
@@ -129,22 +130,17 @@ class _Search:
         below: float,
     ) -> tuple[Preset, float] | None:
         """The first of presets of rising quality that meets a target, if it takes fewer bytes than so many."""
-        if size(self._trial(presets[0])) >= below:
+        found = lowest_that_does(
+            len(presets),
+            lambda number: self._trial(presets[number]),
+            lambda trial: target.met_by(trial.background_db, trial.object_db),
+            size,
+            below,
+        )
+        if found is None:
             return None
-        low, high = 0, len(presets)
-        while low < high:
-            middle = (low + high) // 2
-            trial = self._trial(presets[middle])
-            if target.met_by(trial.background_db, trial.object_db):
-                high = middle
-            elif size(trial) >= below:
-                return None  # what is better still costs more still
-            else:
-                low = middle + 1
-        if high == len(presets):
-            return None
-        taken = size(self._trial(presets[high]))
-        return (presets[high], taken) if taken < below else None
+        taken = size(self._trial(presets[found]))
+        return (presets[found], taken) if taken < below else None
 
     def _trial(self, preset: Preset) -> Trial:
         if preset not in self.tried:

@@ -7,6 +7,7 @@ from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from storage.credentials import CredentialError, Reference
+from storage.fleet_file import load_fleet
 from tasks.fleet import preset_of, secrets
 
 
@@ -41,5 +42,6 @@ def test_blocks_come_from_prefect(monkeypatch: pytest.MonkeyPatch):
 def test_the_preset_of_the_fleet_is_meant_where_a_run_names_none(tmp_path: Path, written: str, meant: str) -> None:
     file = tmp_path / "fleet.toml"
     file.write_text(written + '[[device]]\nname = "a"\nstorage = "s"\ninbox = "i"\nhome = "h"\n')
-    assert preset_of(str(file), "fleet") == meant
-    assert preset_of("no file", "small") == "small"
+    fleet = load_fleet(file)
+    assert preset_of(fleet, "fleet") == meant
+    assert preset_of(fleet, "small") == "small"
